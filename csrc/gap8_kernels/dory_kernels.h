@@ -1,0 +1,178 @@
+/* Arguments of the kernels. Every kernel has the signature void kernel(const void *args), runs on all cores of a team (SPMD:
+ * it splits the work by rt_core_id()/rt_core_count()) and touches only what its struct points to. Tensors are HWC, uint8;
+ * sizes are elements (= bytes) of the tile in L1, not of the whole layer. Padding is virtual: rows and columns outside the
+ * tile that read as pad_value.
+ *
+ * Packed weights come in channel groups; a group is its weights followed by its constants
+ *     int32 bias[G], int32 mult[G], int32 shift[G]
+ * with the input zero-point already folded into bias. y = clip(zero_point + ((acc * mult + (1 << (shift-1))) >> shift), lo, hi),
+ * the product in 64 bits. Unused channels of the last group hold zero weights and (0, 0, 1). */
+#ifndef DORY_KERNELS_H
+#define DORY_KERNELS_H
+
+#include <stdint.h>
+
+/* A sliding window on one tile. Output (oy, ox) reads input rows oy*stride_h - pad_t + ky*dil_h (columns alike). */
+typedef struct {
+  int32_t kernel_h, kernel_w;
+  int32_t stride_h, stride_w;
+  int32_t dil_h, dil_w;
+  int32_t pad_t, pad_l; /* of this tile; bottom and right follow from the sizes */
+} dory_window_t;
+
+/* Output range shared by all requantising kernels. */
+typedef struct {
+  int32_t zero_point;
+  int32_t lo, hi;
+} dory_clip_t;
+
+/* dory_conv: standard convolution, groups of G = 4 output channels: [K4/4][4 channels][4 bytes], K = kernel_h*kernel_w*c_in in
+ * (ky, kx, c) order, zero-filled to K4, the next multiple of 4. */
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict w;
+  uint8_t *restrict y;
+  uint8_t *restrict scratch; /* dory_conv_scratch() bytes, 4-byte aligned */
+  int32_t h_in, w_in, c_in;
+  int32_t h_out, w_out, c_out;
+  dory_window_t win;
+  int32_t pad_value;
+  dory_clip_t clip;
+} dory_conv_args_t;
+
+/* dory_grouped_conv: any group count (a depthwise convolution with a multiplier is one), G = 1: weights [ky][kx][c_in / groups],
+ * zero-filled to a multiple of 4 bytes. The tile's output channel o is channel c_first + o of the layer and reads the c_group_in
+ * input channels from ((c_first + o) / c_group_out) * c_group_in on. */
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict w;
+  uint8_t *restrict y;
+  int32_t h_in, w_in, c_in;
+  int32_t h_out, w_out, c_out;
+  dory_window_t win;
+  int32_t c_first, c_group_in, c_group_out;
+  int32_t pad_value;
+  dory_clip_t clip;
+} dory_grouped_conv_args_t;
+
+/* dory_depthwise: c channels in and out, groups of G = 4 channels: [ky][kx][4 channels]. */
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict w;
+  uint8_t *restrict y;
+  uint8_t *restrict scratch; /* dory_depthwise_scratch() bytes, 4-byte aligned */
+  int32_t h_in, w_in, c;
+  int32_t h_out, w_out;
+  dory_window_t win;
+  int32_t pad_value;
+  dory_clip_t clip;
+} dory_depthwise_args_t;
+
+/* dory_linear: y[n] over a vector of k inputs, groups of G = 4: [K4/4][4 channels][4 bytes]. x is readable up to K4 bytes. */
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict w;
+  uint8_t *restrict y;
+  int32_t k, n;
+  dory_clip_t clip;
+} dory_linear_args_t;
+
+/* dory_add: y = clip((a * mult_a + b * mult_b + bias) >> shift, lo, hi), all in int32; bias holds zero-points and the half. */
+typedef struct {
+  const uint8_t *restrict a;
+  const uint8_t *restrict b;
+  uint8_t *restrict y;
+  int32_t size;
+  int32_t mult_a, mult_b, bias, shift;
+  int32_t lo, hi;
+} dory_add_args_t;
+
+/* dory_maxpool, dory_avgpool: c channels in and out. Max: padding never wins. Average: sum of (x - zero_in) over the valid
+ * inputs, then y = clip(zero_point + ((sum * mult[n] + (1 << (shift-1))) >> shift)); n is the number of valid inputs of that output. */
+typedef struct {
+  const uint8_t *restrict x;
+  uint8_t *restrict y;
+  int32_t h_in, w_in, c;
+  int32_t h_out, w_out;
+  dory_window_t win;
+  int32_t lo, hi;
+} dory_maxpool_args_t;
+
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict mult; /* int32 mult[kernel_h*kernel_w + 1], 4-byte aligned */
+  uint8_t *restrict y;
+  int32_t h_in, w_in, c;
+  int32_t h_out, w_out;
+  dory_window_t win;
+  int32_t zero_in, shift;
+  dory_clip_t clip;
+} dory_avgpool_args_t;
+
+/* dory_lut: y[i] = table[x[i]], 256 entries. */
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict table;
+  uint8_t *restrict y;
+  int32_t size;
+} dory_lut_args_t;
+
+/* dory_pad: copies an h_in x w_in x c tile to (pad_t, pad_l) of an h_out x w_out x c tile, the rest is value. */
+typedef struct {
+  const uint8_t *restrict x;
+  uint8_t *restrict y;
+  int32_t h_in, w_in, c;
+  int32_t h_out, w_out;
+  int32_t pad_t, pad_l;
+  int32_t value;
+} dory_pad_args_t;
+
+/* dory_concat: `lines` lines; line i of y is line i of every input in turn (bytes[k] bytes each). */
+#define DORY_CONCAT_MAX 8
+typedef struct {
+  const uint8_t *x[DORY_CONCAT_MAX];
+  int32_t bytes[DORY_CONCAT_MAX];
+  int32_t inputs;
+  uint8_t *restrict y;
+  int32_t lines;
+} dory_concat_args_t;
+
+/* dory_permute: y[i] = x[offset(i)] where i counts through the mixed radix count[0..dims), outermost first, and offset is the
+ * sum of digit*stride. Runs on L2 directly. */
+#define DORY_PERMUTE_MAX 6
+typedef struct {
+  const uint8_t *restrict x;
+  uint8_t *restrict y;
+  int32_t dims;
+  int32_t count[DORY_PERMUTE_MAX];
+  int32_t stride[DORY_PERMUTE_MAX];
+} dory_permute_args_t;
+
+/* dory_softmax: over the c channels of each of `rows` rows. e = table[max - x] (uint32, table[0] = 2^16), sum in uint32,
+ * y = min(255, (e * 2^out_bits + sum / 2) / sum) + zero_point clipped to 0..255 (64-bit numerator), out_bits = 8 for a scale of 1/256. */
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict table; /* uint32 table[256], 4-byte aligned */
+  uint8_t *restrict y;
+  int32_t rows, c;
+  int32_t numerator; /* e is multiplied by this before the division: round(1 / output scale) */
+  dory_clip_t clip;
+} dory_softmax_args_t;
+
+uint32_t dory_conv_scratch(const dory_conv_args_t *a, int32_t cores);
+uint32_t dory_depthwise_scratch(const dory_depthwise_args_t *a, int32_t cores);
+
+void dory_conv(const void *args);
+void dory_grouped_conv(const void *args);
+void dory_depthwise(const void *args);
+void dory_linear(const void *args);
+void dory_add(const void *args);
+void dory_maxpool(const void *args);
+void dory_avgpool(const void *args);
+void dory_lut(const void *args);
+void dory_pad(const void *args);
+void dory_concat(const void *args);
+void dory_permute(const void *args);
+void dory_softmax(const void *args);
+
+#endif

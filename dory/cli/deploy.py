@@ -1,0 +1,68 @@
+"""python -m dory deploy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from dory.cli.options import add_target, load_arrays
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    p = commands.add_parser(
+        "deploy",
+        help="quantised ONNX to a verified C application",
+        description="Turn a quantised (QDQ) ONNX network into a tiled, double-buffered C application for the target,"
+        " and prove on this machine that it computes what the integer reference computes, layer by layer.",
+    )
+    p.add_argument("model", type=Path, metavar="MODEL.onnx")
+    p.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="application folder (default: MODEL_app, beside you)"
+    )
+    p.add_argument(
+        "--input", type=Path, metavar="FILE", help="example input, .npy or .npz by input name (default: random)"
+    )
+    p.add_argument("--verify", choices=("host", "none"), default="host", help="how to check the C code (default: host)")
+    p.add_argument(
+        "--rescale-bits",
+        type=int,
+        choices=(15, 31),
+        default=15,
+        help="width of the requantisation multiplier (default 15)",
+    )
+    add_target(p)
+    p.add_argument("--force", action="store_true", help="replace an output folder that dory did not make")
+    p.add_argument("--json", action="store_true", help="print the summary as JSON")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Deploy and print what came out."""
+    from dory import frontend, pipeline, targets
+    from dory.report.deployment import as_json, print_deployment
+    from dory.report.progress import Progress
+
+    target = targets.load(args.target).with_budgets(args.l1, args.l2)
+    output = args.output or Path(f"{args.model.stem}_app")
+    with Progress(quiet=args.json) as progress:
+        graph = None
+        if args.input:
+            progress("import")
+            graph = frontend.load(args.model, rescale_bits=args.rescale_bits)
+        inputs = load_arrays(args.input, [graph.io_layouts[t].onnx_name for t in graph.inputs]) if graph else None
+        options = pipeline.Options(
+            output=output,
+            target=target,
+            inputs=inputs,
+            rescale_bits=args.rescale_bits,
+            verify=args.verify,
+            force=args.force,
+        )
+        result = pipeline.deploy(args.model, options, progress, graph=graph)
+    if args.json:
+        sys.stdout.write(as_json(result, output))
+    else:
+        print_deployment(result, output)
+    return 0

@@ -1,0 +1,137 @@
+"""Plan -> the files of an application, as bytes by relative path; deterministic."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from dory.graph.types import Graph, IntArray
+from dory.layers import LAYERS
+from dory.layers.base import PackedWeights
+from dory.plan import LayerPlan, Plan
+from dory.resources import csrc_dir
+
+MARKER = "plan.json"  # its presence makes a folder one of ours
+RUNTIME_COMMON = ("dory_ctx.h", "dory_device.h", "dory_rt.h", "dory_tile.h", "dory_crc32.h", "dory_crc32.c")
+RUNTIME_PREFIXES = ("rt_", "device_")
+
+
+def application(
+    plan: Plan, graph: Graph, packed: Iterable[PackedWeights | None], values: Mapping[str, IntArray]
+) -> dict[str, bytes]:
+    """All files of the application. `values` are the tensors of one inference (the example), uint8 in HWC order."""
+    env = _environment()
+    functions = [f"layer_{layer.index:03d}_{layer.op}" for layer in plan.layers]
+    shared = {"plan": plan, "functions": functions, "l2": {b.name: b for b in plan.l2}}
+    files: dict[str, bytes] = {MARKER: plan.to_json().encode()}
+    for layer, function, node in zip(plan.layers, functions, graph.nodes, strict=True):
+        constants = LAYERS[node.op].constants(node.attrs)
+        files[f"src/{function}.c"] = _layer(env, layer, function, constants, shared)
+    crcs = [zlib.crc32(_bytes(values[layer.output.tensor])) for layer in plan.layers]
+    files["data/crc32.json"] = (json.dumps([f"{c:08x}" for c in crcs]) + "\n").encode()
+    network = {
+        **shared,
+        "crcs": crcs,
+        "l2_live": [_live_l2(plan, i) for i in range(len(plan.layers))],
+        "l1_live": [_live_l1(layer) for layer in plan.layers],
+        "resident": [layer.weights for layer in plan.layers if layer.weights and layer.weights.mode == "resident"],
+        "flips": any(p.xor for p in (*plan.inputs, *plan.outputs)),
+    }
+    files["include/network.h"] = _render(env, "network.h", network)
+    files["include/layers.h"] = _render(env, "layers.h", network)
+    files["src/network.c"] = _render(env, "network.c", network)
+    files["src/main.c"] = _render(env, "main.c", network)
+    files["data/weights.bin"] = b"".join(p.data for p in packed if p)
+    for i, port in enumerate(plan.inputs):
+        files[f"data/input{i}.bin"] = _bytes(values[port.tensor] ^ port.xor)
+    for i, port in enumerate(plan.outputs):
+        files[f"data/output{i}.bin"] = _bytes(values[port.tensor] ^ port.xor)
+    files.update(_sources(plan))
+    kernels = sorted(Path(f).name for f in files if f.startswith("kernels/") and f.endswith(".c"))
+    data = sorted(Path(f).name for f in files if f.startswith("data/") and f.endswith(".bin"))
+    build = {**shared, "kernels": kernels, "data": data}
+    for name, template in (("Makefile", "gap8.mk"), ("host.mk", "host.mk")):
+        files[name] = _render(env, template, build)
+    return dict(sorted(files.items()))
+
+
+def _environment() -> jinja2.Environment:
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader("dory.codegen", "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters["comment"] = comment_safe
+    return env
+
+
+def comment_safe(text: str) -> str:
+    """Any string as part of a C comment: printable ASCII, no way to end the comment."""
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")[:120]
+
+
+def _render(env: jinja2.Environment, template: str, context: Mapping[str, object]) -> bytes:
+    return env.get_template(f"{template}.j2").render(**context).encode()
+
+
+def _layer(
+    env: jinja2.Environment, layer: LayerPlan, function: str, constants: object, shared: Mapping[str, object]
+) -> bytes:
+    reads = [(i, x) for i, x in enumerate(layer.inputs) if x.l3_offset >= 0]
+    parts = layer.weights is not None and layer.weights.mode == "parts"
+    l1 = {b.operand: b for b in layer.l1}
+    return _render(
+        env,
+        f"{layer.op}.c",
+        {
+            **shared,
+            "L": layer,
+            "k": constants,
+            "function": function,
+            "l1": l1,
+            "l1_inputs": [b for b in layer.l1 if b.operand.startswith("x")],
+            "any_slice": any(x.channels == "slice" for x in layer.inputs),
+            "reads": reads,
+            "streams": bool(reads) or parts or layer.output.l3_offset >= 0,
+        },
+    )
+
+
+def _bytes(values: IntArray) -> bytes:
+    return values.astype(np.uint8).tobytes()
+
+
+def _live_l2(plan: Plan, step: int) -> list[int]:
+    """[offset, size, ...] of every L2 block that lives at a layer."""
+    out: list[int] = []
+    for b in plan.l2:
+        if b.first <= step <= b.last:
+            for k in range(b.copies):
+                out += [b.offset + k * b.stride, b.bytes]
+    return out
+
+
+def _live_l1(layer: LayerPlan) -> list[int]:
+    return [v for b in layer.l1 for k in range(b.copies) for v in (b.offset + k * b.stride, b.bytes)]
+
+
+def _sources(plan: Plan) -> dict[str, bytes]:
+    """The kernels that the plan uses and the runtime, copied as they are."""
+    root = csrc_dir()
+    out: dict[str, bytes] = {}
+    wanted = {f"{layer.kernel}.c" for layer in plan.layers}
+    for f in sorted((root / "gap8_kernels").iterdir()):
+        if f.suffix == ".h" or f.name in wanted:
+            out[f"kernels/{f.name}"] = f.read_bytes()
+    for f in sorted((root / "runtime").iterdir()):
+        if f.name in RUNTIME_COMMON or f.name.startswith(RUNTIME_PREFIXES):
+            out[f"runtime/{f.name}"] = f.read_bytes()
+    return out

@@ -1,0 +1,324 @@
+"""Element-wise operators: unary functions (tables), Relu and Clip (ranges), additions, channel factors, softmax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dory.errors import UserError
+from dory.frontend.builder import Builder, canonical_idx
+from dory.frontend.fold import evaluate
+from dory.frontend.onnx_file import NodeView
+from dory.frontend.operator import Inputs, Operator, constant, need, per_channel, scalar_attr_or_input
+from dory.frontend.ops_conv import DeferredProduct, channel_affine
+from dory.frontend.values import Array, Const, FloatInput, Pending, QConst, Quant, Real, Target, Value, View, pending
+from dory.graph.types import Shape
+from dory.layers.add import add_attrs
+from dory.layers.softmax import SoftmaxAttrs, softmax_table
+
+QDQ_HINT = "put QuantizeLinear and DequantizeLinear between the two operators"
+
+
+def _not_quantised(node: NodeView, x: Value) -> UserError:
+    if isinstance(x, FloatInput):
+        return node.error(
+            f"it works on the float network input '{x.name}'",
+            "the first operator must be QuantizeLinear: move the preprocessing out of the network",
+        )
+    return node.error("its input is not a dequantised activation", QDQ_HINT)
+
+
+def import_clip(b: Builder, node: NodeView, inputs: Inputs) -> Value:
+    """Relu and Clip: the range of the rescale before them, or a table."""
+    x = need(node, inputs, 0)
+    lo, hi = (
+        (0.0, None)
+        if node.op == "Relu"
+        else (
+            scalar_attr_or_input(node, inputs, "min", 1),
+            scalar_attr_or_input(node, inputs, "max", 2),
+        )
+    )
+    low, high = (-np.inf if lo is None else lo), (np.inf if hi is None else hi)
+    if low > high or np.isnan(low) or np.isnan(high):
+        raise node.error(f"it clips to {low}..{high}", "min must not be above max")
+    if isinstance(x, Pending):
+        return replace(x, lo=min(max(x.lo, low), high), hi=max(min(x.hi, high), low))
+    if isinstance(x, Real):
+        table = np.clip(x.values(), np.float32(low), np.float32(high)).astype(np.float32)
+        return replace(x, table=table, ops=(*x.ops, node.op))
+    raise _not_quantised(node, x)
+
+
+def import_unary(b: Builder, node: NodeView, inputs: Inputs) -> Value:
+    """Any element-wise function of one activation (further inputs are constant numbers): evaluated on its 256 values."""
+    x = need(node, inputs, 0)
+    return _function(b, node, [x, *inputs[1:]])
+
+
+def _function(b: Builder, node: NodeView, inputs: Inputs) -> Value:
+    """A function of constants and of one tensor, seen in one way, as a table."""
+    reals = [v for v in inputs if isinstance(v, Real)]
+    for v in inputs:
+        if isinstance(v, Pending):
+            raise node.error(
+                f"it works on the unquantised result of {v.source.node.op} '{v.source.node.label}'", QDQ_HINT
+            )
+        if v is not None and not isinstance(v, (Real, Const, QConst)):
+            raise _not_quantised(node, v)
+    if not reals:
+        raise node.error("none of its inputs is an activation", "export the network with constants folded")
+    first = reals[0]
+    arrays: list[Array | None] = []
+    for v in inputs:
+        array = v.values() if isinstance(v, Real) else constant(v)
+        if array is not None and not isinstance(v, Real):
+            if array.size != 1:
+                raise node.error(f"a constant of shape {list(array.shape)}", "accepted is one number for all elements")
+            array = array.reshape(())
+        arrays.append(array)
+    (result, *_) = evaluate(node, arrays)
+    if result.shape != (256,):
+        raise node.error(
+            f"it is not element-wise (256 values give {list(result.shape)})", "see the supported operators"
+        )
+    ops = tuple(dict.fromkeys(op for r in reals for op in r.ops))
+    return replace(first, table=result.astype(np.float32), ops=(*ops, node.op))
+
+
+def _same_view(a: Real, b: Real) -> bool:
+    same = a.view.tensor == b.view.tensor and a.view.pads == b.view.pads
+    return same and np.array_equal(a.view.idx, b.view.idx)
+
+
+def import_binary(b: Builder, node: NodeView, inputs: Inputs) -> Value:
+    """Add, Sub, Mul, Div: a residual sum, a function of one tensor, or channel factors after a convolution."""
+    x, y = need(node, inputs, 0), need(node, inputs, 1)
+    if node.op == "Sum" and len(inputs) != 2:
+        raise node.error(f"a sum of {len(inputs)} inputs", "accepted are two: use Add")
+    constants = [constant(x), constant(y)]
+    if constants[0] is None and constants[1] is None:
+        return _two_activations(b, node, x, y)
+    value, array, flipped = (x, constants[1], False) if constants[1] is not None else (y, constants[0], True)
+    assert array is not None
+    if isinstance(value, Real) and array.size == 1:
+        return _function(b, node, inputs)
+    if flipped and node.op == "Div":
+        raise node.error("a constant divided by an activation", "accepted are factors and offsets per channel")
+    if not isinstance(value, (Real, Pending)):
+        raise _not_quantised(node, value)
+    channels, axis, rank = _channels(value)
+    a = per_channel(
+        np.moveaxis(array, axis - rank, 1 - rank) if array.ndim == rank and axis != 1 else array, channels, rank
+    )
+    if axis == rank - 1 and rank > 2 and array.ndim == 1:
+        a = np.asarray(array, np.float64) if array.size == channels else None
+    if a is None or not np.all(np.isfinite(a)):
+        raise node.error(
+            f"a constant of shape {list(array.shape)} with an activation of {list(value.shape)}",
+            "accepted are one number, or one per channel, all finite",
+        )
+    one, zero = np.ones(channels), np.zeros(channels)
+    if node.op == "Mul":
+        factor, add = a, zero
+    elif node.op == "Div":
+        if np.any(a == 0):
+            raise node.error("it divides by zero", "train or export the network again")
+        factor, add = 1 / a, zero
+    elif node.op == "Sub":
+        factor, add = (-one, a) if flipped else (one, -a)
+    else:
+        factor, add = one, a
+    return _scaled(b, node, value, factor, add)
+
+
+def _channels(value: Real | Pending) -> tuple[int, int, int]:
+    """(channels, channel axis, rank); a matrix product's channels are its last axis."""
+    rank = len(value.shape)
+    axis = 1
+    if isinstance(value, Pending) and isinstance(value.source, DeferredProduct):
+        axis = value.source.channel_axis
+    return (value.shape[axis] if rank > axis else 1), axis, rank
+
+
+def _scaled(b: Builder, node: NodeView, value: Real | Pending, factor: Array, add: Array) -> Value:
+    if isinstance(value, Real):
+        return channel_affine(b, node, value, factor, add)
+    if not isinstance(value.source, DeferredProduct) or not value.plain:
+        raise node.error(f"it follows the unquantised result of {value.source.node.op}", QDQ_HINT)
+    return pending(value.source.scaled(factor, add))
+
+
+def import_batchnorm(b: Builder, node: NodeView, inputs: Inputs) -> Value:
+    """BatchNormalization at inference: a factor and an offset per channel."""
+    x = need(node, inputs, 0)
+    if node.integer("training_mode", 0):
+        raise node.error("training_mode = 1", "export the network for inference")
+    if not isinstance(x, (Real, Pending)):
+        raise _not_quantised(node, x)
+    parameters = [constant(need(node, inputs, i)) for i in range(1, 5)]
+    channels = x.shape[1] if len(x.shape) > 1 else 1
+    if any(p is None or p.size != channels for p in parameters):
+        raise node.error(f"its parameters are not {channels} constants each", "export the network for inference")
+    gamma, beta, mean, var = (np.asarray(p, np.float64).reshape(-1) for p in parameters)
+    with np.errstate(all="ignore"):
+        factor = gamma / np.sqrt(var + node.real("epsilon", 1e-5))
+    add = beta - mean * factor
+    if not (np.all(np.isfinite(factor)) and np.all(np.isfinite(add))):
+        raise node.error("its parameters are not finite", "train or export the network again")
+    if isinstance(x, Pending) and isinstance(x.source, DeferredProduct) and x.source.channel_axis != 1:
+        raise node.error("it normalises another axis than the matrix product's outputs", "fold it into the weights")
+    return _scaled(b, node, x, factor, add)
+
+
+@dataclass(frozen=True, eq=False)
+class DeferredAdd:
+    """A sum of two activations; both views have the same memory order."""
+
+    node: NodeView
+    a: tuple[View, Quant]
+    b: tuple[View, Quant]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The ONNX shape."""
+        return self.a[0].shape
+
+    def emit(self, b: Builder, target: Target, lo: int, hi: int) -> View:
+        """The layer."""
+        (va, qa), (vb, qb) = self.a, self.b
+        ta, tb = qa.tensor(b.tensors[va.tensor]), qb.tensor(b.tensors[vb.tensor])
+        attrs = add_attrs(ta, tb, target.tensor(ta), lo, hi, self.node.where)
+        return View(b.emit("add", self.node, [va.tensor, vb.tensor], attrs, target, (lo, hi)), va.idx)
+
+
+def _two_activations(b: Builder, node: NodeView, x: Value, y: Value) -> Value:
+    if isinstance(x, Real) and isinstance(y, Real) and _same_view(x, y) and (node.op != "Add" or x.table is not None):
+        return _function(b, node, [x, y])
+    if node.op not in ("Add", "Sum"):
+        raise node.error(f"{node.op} of two different activations", "accepted is Add; other operators take constants")
+    (vx, qx), (vy, qy) = b.integers(x, node), b.integers(y, node)
+    if vx.shape != vy.shape:
+        raise node.error(
+            f"shapes {list(vx.shape)} and {list(vy.shape)}",
+            "the two activations must have one shape; broadcasting is not accepted",
+        )
+    vx, vy = b.settle(vx, node), b.settle(vy, node)
+    same_memory = b.tensors[vx.tensor].shape == b.tensors[vy.tensor].shape and np.array_equal(vx.idx, vy.idx)
+    if not same_memory:
+        idx, shape = canonical_idx(vx.shape), _element_shape(vx)
+        vx = View(b.arrange(vx, idx, shape, node), idx)
+        vy = View(b.arrange(vy, idx, shape, node), idx)
+    return pending(DeferredAdd(node, (vx, qx), (vy, qy)))
+
+
+def _element_shape(view: View) -> Shape:
+    """An HWC shape for element-wise work on the canonical order of any ONNX shape."""
+    s = view.shape
+    if len(s) in (2, 3, 4) and s[0] == 1:
+        spatial = s[2:]
+        return (spatial[0] if len(spatial) == 2 else 1, spatial[-1] if spatial else 1, s[1])
+    return (1, 1, view.idx.size)
+
+
+@dataclass(frozen=True, eq=False)
+class DeferredSoftmax:
+    """Softmax over the channels of rows; left to the host when nothing quantises it."""
+
+    node: NodeView
+    x: Real
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The ONNX shape."""
+        return self.x.shape
+
+    def emit(self, b: Builder, target: Target, lo: int, hi: int) -> View:
+        """The layer, on a (1, rows, columns) view."""
+        if self.node.op != "Softmax":
+            raise self.node.error(
+                "it is quantised", "accepted at the end of the network, as float, for the host to compute"
+            )
+        axis = _softmax_axis(self.node, self.x.shape)
+        view, quant = b.integers(self.x, self.node)
+        view = b.settle(view, self.node)
+        numerator = round(1 / target.scale)
+        if not 1 <= numerator < 1 << 15:
+            raise self.node.error(f"an output scale of {target.scale:g}", "accepted is 2^-15..1, best 1/256")
+        moved = view.idx if _from_axis(self.node) else np.moveaxis(view.idx, axis, -1)
+        order = moved.reshape(-1, self.columns)
+        tensor = view.tensor
+        rows = order - order[:, :1]
+        contiguous = np.array_equal(rows, np.broadcast_to(np.arange(self.columns), rows.shape))
+        out = view.idx
+        if not (contiguous and b.tensors[tensor].shape[2] == self.columns and not np.any(order[:, 0] % self.columns)):
+            wanted = np.arange(order.size, dtype=np.int64)
+            tensor = b.arrange(View(tensor, moved), wanted, (1, order.shape[0], self.columns), self.node)
+            out = wanted.reshape(moved.shape)
+            out = out if _from_axis(self.node) else np.moveaxis(out, -1, axis)
+        attrs = SoftmaxAttrs(softmax_table(quant.scale), numerator, target.zero, lo, hi)
+        return View(b.emit("softmax", self.node, [tensor], attrs, target, (lo, hi)), out)
+
+
+def _from_axis(node: NodeView) -> bool:
+    """Before opset 13 softmax runs over all axes from `axis` on."""
+    return node.opset < 13
+
+
+def _softmax_axis(node: NodeView, shape: tuple[int, ...]) -> int:
+    axis = node.integer("axis", 1 if _from_axis(node) else -1)
+    if not -len(shape) <= axis < len(shape):
+        raise node.error(f"axis {axis} of shape {list(shape)}", "export the network again")
+    return axis % len(shape)
+
+
+def import_softmax(b: Builder, node: NodeView, inputs: Inputs) -> Value:
+    """Softmax over one axis."""
+    x = need(node, inputs, 0)
+    if isinstance(x, Pending):
+        b.integers(x, node)
+    if not isinstance(x, Real):
+        raise _not_quantised(node, x)
+    axis = _softmax_axis(node, x.shape)
+    columns = int(np.prod(x.shape[axis:])) if _from_axis(node) else x.shape[axis]
+    return pending(DeferredSoftmax(node, x, columns))
+
+
+UNARY = (
+    "Sigmoid", "HardSigmoid", "HardSwish", "LeakyRelu", "Tanh", "Elu", "Selu", "Celu", "Gelu", "Mish", "Softplus", "Softsign",
+    "ThresholdedRelu", "Swish", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Erf", "Floor", "Ceil", "Round", "Sign", "Sin", "Cos",
+)  # fmt: skip
+TWO = "of an activation and a number, or of functions of one activation"
+
+OPERATORS = (
+    Operator(
+        ("Relu", "Clip"),
+        "bounds as attributes or inputs (Relu6)",
+        "the range of the layer before it, or lut",
+        import_clip,
+    ),
+    Operator(UNARY, "between DequantizeLinear and QuantizeLinear, chains too", "lut", import_unary),
+    Operator(("Pow", "Max", "Min", "PRelu"), TWO, "lut", import_unary),
+    Operator(
+        ("Add", "Sum"),
+        "two activations of one shape, each with its own scale; a bias; a number",
+        "add, or the layer before it, or lut",
+        import_binary,
+    ),
+    Operator(
+        ("Sub", "Mul", "Div"),
+        f"{TWO}; per-channel constants",
+        "lut, the layer before it, or depthwise",
+        import_binary,
+    ),
+    Operator(
+        ("BatchNormalization",),
+        "inference; after Conv or Gemm, or alone",
+        "the layer before it, or depthwise",
+        import_batchnorm,
+    ),
+    Operator(("Softmax",), "one axis; float at the end of the network: left to the host", "softmax", import_softmax),
+    Operator(("LogSoftmax",), "float at the end of the network", "- (left to the host)", import_softmax),
+)

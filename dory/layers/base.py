@@ -1,0 +1,138 @@
+"""What every operator's module provides, and the types that describe how its tiles read memory.
+
+One module per operator: shape rule, integer reference, geometry of a tile, L1 scratch, packed weights and the
+constants of its kernel call. Modules hold no state; `dory.layers.LAYERS` maps an op name to its module.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+
+from dory.graph.types import IntArray, Requant, Shape, Window
+
+A = TypeVar("A")
+IDENTITY = Window((1, 1))
+
+
+@dataclass(frozen=True)
+class Access:
+    """How an output tile reads one input.
+
+    shape is the (H, W, C) view of the input tensor that the layer works on (its element count is the tensor's);
+    rows and columns follow `window`, channels are all of them or the slice of the output tile.
+    """
+
+    shape: Shape
+    window: Window = IDENTITY
+    channels: Literal["all", "slice"] = "slice"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The space of output tiles of one layer; out is the (H, W, C) view that tiles cut.
+
+    Tile channels are multiples of c_step (the last tile takes what is left); `split_w`, `split_c` say whether the
+    axis may be cut at all. `direct` layers run on L2 without tiles.
+    """
+
+    out: Shape
+    inputs: tuple[Access, ...]
+    c_step: int = 1
+    split_w: bool = True
+    split_c: bool = True
+    direct: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class PackedWeights:
+    """Weights as they lie in memory: groups of `group` output channels, group_bytes each (constants included).
+
+    `group` 0 means one block that every tile needs whole (a table). Group sizes are multiples of 4 bytes.
+    """
+
+    data: bytes
+    group: int
+    group_bytes: int
+
+    def __post_init__(self) -> None:
+        if self.group_bytes % 4 or len(self.data) % self.group_bytes:
+            raise ValueError(f"{len(self.data)} bytes in groups of {self.group_bytes}: not aligned")
+
+    def bytes_for(self, channels: int) -> int:
+        """Bytes of the groups that hold `channels` output channels."""
+        return self.group_bytes if self.group == 0 else -(-channels // self.group) * self.group_bytes
+
+
+@dataclass(frozen=True)
+class TileShape:
+    """One tile in L1, in elements: output h x w x c, and (h, w, c) of each input."""
+
+    out: Shape
+    inputs: tuple[Shape, ...]
+
+
+class Layer(ABC, Generic[A]):
+    """One operator. A is its frozen attribute class."""
+
+    op: ClassVar[str]
+    kernel: ClassVar[str]  # C function, declared in dory_kernels.h
+    summary: ClassVar[str]  # one line for the operator table
+
+    @abstractmethod
+    def out_shape(self, attrs: A, shapes: Sequence[Shape]) -> Shape:
+        """(H, W, C) of the output."""
+
+    @abstractmethod
+    def reference(self, attrs: A, inputs: Sequence[IntArray]) -> IntArray:
+        """The integer golden: HWC arrays in, HWC array out."""
+
+    @abstractmethod
+    def geometry(self, attrs: A, shapes: Sequence[Shape]) -> Geometry:
+        """How the output may be cut into tiles and what each tile reads."""
+
+    def weights(self, attrs: A) -> PackedWeights | None:
+        """Constants that live in L2/L3, packed for the kernel; None when there are none."""
+        return None
+
+    def macs(self, attrs: A, shapes: Sequence[Shape]) -> int:
+        """Multiply-accumulates of the whole layer, padding included."""
+        return 0
+
+    def scratch_bytes(self, attrs: A, tile: TileShape, cores: int) -> int:
+        """L1 bytes that the kernel needs beside its operands; equals the kernel's own C function."""
+        return 0
+
+    def constants(self, attrs: A) -> Mapping[str, Any]:
+        """What the operator's template needs to fill the constant part of the kernel's arguments."""
+        return {}
+
+
+def pack_groups(rows: np.ndarray, bias: IntArray, requant: Requant, group: int, interleave: bool) -> PackedWeights:
+    """Pack int8 weight rows [channels, K] with their constants in groups of `group` channels.
+
+    interleave: [K4/4][group][4 bytes] (K zero-filled to K4, a multiple of 4), else [K][group] bytes (zero-filled
+    to a multiple of 4 bytes a group). Then int32 bias[group], mult[group], shift[group]; channels that fill up the
+    last group are (0, 0, 1).
+    """
+    n, k = rows.shape
+    groups = -(-n // group)
+    k4 = -(-k // 4) * 4
+    full = np.zeros((groups * group, k4), np.int8)
+    full[:n, :k] = rows
+    consts = np.zeros((3, groups * group), np.int32)
+    consts[2] = 1
+    for line, values in zip(consts, (bias, requant.mult, requant.shift), strict=True):
+        line[:n] = values
+    if interleave:
+        body = full.reshape(groups, group, k4 // 4, 4).transpose(0, 2, 1, 3).reshape(groups, -1)
+    else:
+        body = full[:, :k].reshape(groups, group, k).transpose(0, 2, 1).reshape(groups, -1)
+        body = np.pad(body, ((0, 0), (0, -body.shape[1] % 4)))
+    tail = consts.reshape(3, groups, group).transpose(1, 0, 2).astype("<i4")
+    data = b"".join(body[g].tobytes() + tail[g].tobytes() for g in range(groups))
+    return PackedWeights(data, group, len(data) // groups)

@@ -1,0 +1,43 @@
+"""Concatenation of tensors of one scale and zero-point (others are requantised before)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from dory.graph.types import IntArray, Shape
+from dory.layers.base import Access, Geometry, Layer
+
+MAX_INPUTS = 8  # DORY_CONCAT_MAX in dory_kernels.h
+
+
+@dataclass(frozen=True)
+class ConcatAttrs:
+    """axis 0 = H, 1 = W, 2 = C of the HWC tensors."""
+
+    axis: int = 2
+
+
+class Concat(Layer[ConcatAttrs]):
+    """Line i of the output is line i of every input in turn; a line is what lies inside the axis."""
+
+    op = "concat"
+    kernel = "dory_concat"
+    summary = f"concatenation along H, W or C, 2 to {MAX_INPUTS} inputs"
+
+    def out_shape(self, attrs: ConcatAttrs, shapes: Sequence[Shape]) -> Shape:
+        out = list(shapes[0])
+        out[attrs.axis] = sum(s[attrs.axis] for s in shapes)
+        return (out[0], out[1], out[2])
+
+    def reference(self, attrs: ConcatAttrs, inputs: Sequence[IntArray]) -> IntArray:
+        return np.concatenate(list(inputs), axis=attrs.axis)
+
+    def geometry(self, attrs: ConcatAttrs, shapes: Sequence[Shape]) -> Geometry:
+        lines = prod(shapes[0][: attrs.axis])
+        views = [(lines, 1, prod(s) // lines) for s in shapes]
+        out = (lines, 1, sum(v[2] for v in views))
+        return Geometry(out, tuple(Access(v, channels="all") for v in views), split_w=False, split_c=False)

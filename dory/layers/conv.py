@@ -1,0 +1,97 @@
+"""Standard convolution (any kernel, stride, dilation and asymmetric padding; pointwise included)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dory.graph.types import IntArray, Requant, Shape, Window
+from dory.layers.base import Access, Geometry, Layer, PackedWeights, TileShape, pack_groups
+from dory.layers.window import out_hw, taps
+
+GROUP = 4  # output channels that share a group of packed weights
+
+
+@dataclass(frozen=True, eq=False)
+class ConvAttrs:
+    """weights [Cout, KH, KW, Cin/groups] and bias [Cout] (input zero-point folded), integers.
+
+    Padding reads as pad_value, the input's zero-point.
+    """
+
+    window: Window
+    weights: IntArray
+    bias: IntArray
+    requant: Requant
+    pad_value: int
+    groups: int = 1
+
+
+def conv_out_shape(attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
+    """Output (H, W, Cout) of any convolution."""
+    return (*out_hw(attrs.window, shapes[0], "convolution"), attrs.weights.shape[0])
+
+
+def conv_macs(attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
+    """Output elements times weights of one output channel."""
+    oh, ow, c = conv_out_shape(attrs, shapes)
+    return oh * ow * c * int(np.prod(attrs.weights.shape[1:]))
+
+
+def conv_constants(attrs: ConvAttrs) -> Mapping[str, Any]:
+    """Kernel arguments that all tiles share."""
+    return {"pad_value": attrs.pad_value, "requant": attrs.requant, "groups": attrs.groups}
+
+
+def conv_reference(attrs: ConvAttrs, x: IntArray) -> IntArray:
+    """Exact integer convolution. The sums run in float64, which is exact: |acc| < 2**31 << 2**53."""
+    cout, cg = attrs.weights.shape[0], attrs.weights.shape[3]
+    oh, ow, _ = conv_out_shape(attrs, [(x.shape[0], x.shape[1], x.shape[2])])
+    per = cout // attrs.groups
+    w = attrs.weights.astype(np.float64)
+    acc = np.zeros((oh, ow, attrs.groups, per))
+    for ky, kx, view in taps(x.astype(np.float64), attrs.window, attrs.pad_value):
+        grouped = view.reshape(oh, ow, attrs.groups, cg)
+        wk = w[:, ky, kx].reshape(attrs.groups, per, cg)
+        if cg == 1:
+            acc += grouped * wk[:, :, 0]
+        elif attrs.groups == 1:
+            acc[:, :, 0] += grouped[:, :, 0] @ wk[0].T
+        else:
+            acc += np.einsum("hwgc,gpc->hwgp", grouped, wk)
+    return attrs.requant.apply(acc.reshape(oh, ow, cout).astype(np.int64) + attrs.bias)
+
+
+class Conv(Layer[ConvAttrs]):
+    """Convolution over all input channels."""
+
+    op = "conv"
+    kernel = "dory_conv"
+    summary = "convolution: any kernel, stride, dilation, asymmetric padding; 1x1 is pointwise"
+
+    def out_shape(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
+        return conv_out_shape(attrs, shapes)
+
+    def reference(self, attrs: ConvAttrs, inputs: Sequence[IntArray]) -> IntArray:
+        return conv_reference(attrs, inputs[0])
+
+    def geometry(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Geometry:
+        return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window, "all"),), c_step=GROUP)
+
+    def weights(self, attrs: ConvAttrs) -> PackedWeights:
+        rows = attrs.weights.reshape(attrs.weights.shape[0], -1)
+        return pack_groups(rows, attrs.bias, attrs.requant, GROUP, interleave=True)
+
+    def macs(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
+        return conv_macs(attrs, shapes)
+
+    def scratch_bytes(self, attrs: ConvAttrs, tile: TileShape, cores: int) -> int:
+        """im2col of two pixels per core, K zero-filled to a multiple of 4 (dory_conv_scratch)."""
+        k = int(np.prod(attrs.weights.shape[1:]))
+        return cores * 2 * (-(-k // 4) * 4)
+
+    def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
+        return conv_constants(attrs)

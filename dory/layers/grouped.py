@@ -1,0 +1,38 @@
+"""Grouped convolution with any number of groups (a depthwise one with a multiplier is such)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dory.graph.types import IntArray, Shape
+from dory.layers.base import Access, Geometry, Layer, PackedWeights, pack_groups
+from dory.layers.conv import ConvAttrs, conv_constants, conv_macs, conv_out_shape, conv_reference
+
+
+class GroupedConv(Layer[ConvAttrs]):
+    """Every output channel has its own packed record, so that a tile may start inside a group."""
+
+    op = "grouped_conv"
+    kernel = "dory_grouped_conv"
+    summary = "grouped convolution and depthwise with a multiplier"
+
+    def out_shape(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
+        return conv_out_shape(attrs, shapes)
+
+    def reference(self, attrs: ConvAttrs, inputs: Sequence[IntArray]) -> IntArray:
+        return conv_reference(attrs, inputs[0])
+
+    def geometry(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Geometry:
+        return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window, "all"),))
+
+    def weights(self, attrs: ConvAttrs) -> PackedWeights:
+        rows = attrs.weights.reshape(attrs.weights.shape[0], -1)
+        return pack_groups(rows, attrs.bias, attrs.requant, 1, interleave=False)
+
+    def macs(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
+        return conv_macs(attrs, shapes)
+
+    def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
+        cout, _, _, cg = attrs.weights.shape
+        return {**conv_constants(attrs), "c_group_in": cg, "c_group_out": cout // attrs.groups}

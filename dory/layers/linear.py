@@ -1,0 +1,52 @@
+"""Fully connected layer over the flat input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dory.graph.types import IntArray, Requant, Shape
+from dory.layers.base import Access, Geometry, Layer, PackedWeights, pack_groups
+
+GROUP = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LinearAttrs:
+    """weights [N, K] in the input's HWC memory order, bias [N] with the input zero-point folded."""
+
+    weights: IntArray
+    bias: IntArray
+    requant: Requant
+
+
+class Linear(Layer[LinearAttrs]):
+    """y[n] = rescale(bias[n] + sum_k w[n, k] * x[k])."""
+
+    op = "linear"
+    kernel = "dory_linear"
+    summary = "fully connected layer"
+
+    def out_shape(self, attrs: LinearAttrs, shapes: Sequence[Shape]) -> Shape:
+        return (1, 1, attrs.weights.shape[0])
+
+    def reference(self, attrs: LinearAttrs, inputs: Sequence[IntArray]) -> IntArray:
+        acc = attrs.weights.astype(np.float64) @ inputs[0].reshape(-1).astype(np.float64)  # exact: < 2**53
+        return attrs.requant.apply(acc.astype(np.int64) + attrs.bias).reshape(1, 1, -1)
+
+    def geometry(self, attrs: LinearAttrs, shapes: Sequence[Shape]) -> Geometry:
+        flat = (1, 1, prod(shapes[0]))
+        return Geometry(self.out_shape(attrs, shapes), (Access(flat, channels="all"),), c_step=GROUP)
+
+    def weights(self, attrs: LinearAttrs) -> PackedWeights:
+        return pack_groups(attrs.weights, attrs.bias, attrs.requant, GROUP, interleave=True)
+
+    def macs(self, attrs: LinearAttrs, shapes: Sequence[Shape]) -> int:
+        return int(attrs.weights.size)
+
+    def constants(self, attrs: LinearAttrs) -> Mapping[str, Any]:
+        return {"requant": attrs.requant}

@@ -1,0 +1,89 @@
+"""Deploy as one readable function: import, lower, plan, generate, verify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dory import frontend, reference
+from dory.codegen.app import application
+from dory.codegen.write import check_replaceable, write_folder
+from dory.deployment import Deployment, LayerCheck
+from dory.frontend.io import to_hwc
+from dory.graph.types import Graph, IntArray
+from dory.targets import Target
+from dory.tiler.planner import lower, make_plan
+from dory.verify import verify_host
+
+Verify = Literal["host", "none"]
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a deployment may be told: input arrays by ONNX name (else seeded random data), rescale width, output."""
+
+    output: Path
+    target: Target
+    inputs: Mapping[str, np.ndarray] | None = None
+    rescale_bits: int = 15
+    verify: Verify = "host"
+    force: bool = False
+
+
+def deploy(model: Path, options: Options, report: Report = lambda _: None, *, graph: Graph | None = None) -> Deployment:
+    """ONNX file to application folder. Raises UserError, PlanError or CheckError; nothing is written but by success.
+
+    `graph` is the imported model when the caller has it already.
+
+    The folder is put in place after verification, so that a network that fails it leaves nothing behind.
+    """
+    wall: dict[str, float] = {}
+
+    def stage(name: str) -> Callable[[], None]:
+        report(name)
+        start = time.perf_counter()
+
+        def done() -> None:
+            wall[name] = time.perf_counter() - start
+
+        return done
+
+    check_replaceable(options.output, options.force)
+    done = stage("import")
+    graph = graph or frontend.load(model, rescale_bits=options.rescale_bits)
+    inputs = example_inputs(graph, options.inputs)
+    done()
+    done = stage("lower")
+    lowered = lower(graph)
+    values = reference.run(graph, inputs)
+    done()
+    done = stage("plan")
+    plan = make_plan(lowered, options.target)
+    done()
+    done = stage("generate")
+    files = application(plan, graph, lowered.packed, values)
+    done()
+    checks: tuple[LayerCheck, ...] = ()
+    if options.verify == "host":
+        done = stage("verify")
+        checks = tuple(verify_host(files, plan, values))
+        done()
+    done = stage("write")
+    write_folder(options.output, files)
+    done()
+    return Deployment(graph, plan, values, checks, wall)
+
+
+def example_inputs(graph: Graph, given: Mapping[str, np.ndarray] | None) -> dict[str, IntArray]:
+    """Integer HWC inputs: the given arrays by ONNX name, or seeded random data over each input's whole range."""
+    if given is not None:
+        return {t: to_hwc(graph, t, given[graph.io_layouts[t].onnx_name]) for t in graph.inputs}
+    rng = np.random.default_rng(0)
+    tensors = [graph.tensors[t] for t in graph.inputs]
+    return {t.name: rng.integers(t.qtype.lo, t.qtype.hi + 1, t.shape, dtype=np.int64) for t in tensors}

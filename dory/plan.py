@@ -1,0 +1,263 @@
+"""The Plan: every address, size, lifetime and tile of a deployed network; the single source of truth.
+
+Code generation, verification, reports and cycle models read it and recompute nothing. Sizes and offsets are bytes,
+shapes elements. Constructing a Plan checks its invariants; it round-trips through JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from itertools import pairwise
+from math import ceil
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from dory.errors import PlanError
+from dory.graph.types import Shape, Window
+
+SCHEMA = 1
+GUARD = 16  # bytes left free after every L1 and L2 buffer, so that an overrun is seen and hits nothing
+
+
+@dataclass(frozen=True)
+class L2Buffer:
+    """`copies` blocks of `bytes` at offset in the L2 arena, alive from layer first to last.
+
+    Each block is rounded up and guarded: `stride`. first -1 is before the network starts, last = number of layers is after its end.
+    """
+
+    name: str
+    kind: Literal["activation", "weights", "stripe"]
+    bytes: int
+    copies: int
+    first: int
+    last: int
+    offset: int
+
+    @property
+    def stride(self) -> int:
+        """Distance of two copies."""
+        return guarded(self.bytes)
+
+    @property
+    def end(self) -> int:
+        """First byte after the buffer and its last guard."""
+        return self.offset + self.copies * self.stride
+
+
+@dataclass(frozen=True)
+class L1Buffer:
+    """`copies` blocks of `bytes` in the L1 arena; operand is x0, x1, ..., w, y or scratch."""
+
+    operand: str
+    bytes: int
+    copies: int
+    offset: int
+
+    @property
+    def stride(self) -> int:
+        """Distance of two copies."""
+        return guarded(self.bytes)
+
+    @property
+    def end(self) -> int:
+        """First byte after the buffer and its last guard."""
+        return self.offset + self.copies * self.stride
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An activation operand of a layer: the (H, W, C) view, how tiles read it, and where it lives.
+
+    l3_offset >= 0: the tensor is in L3 and l2_buffer holds stripes of it; else l2_buffer is the whole tensor.
+    """
+
+    tensor: str
+    shape: Shape
+    window: Window
+    channels: Literal["all", "slice"]
+    l2_buffer: str
+    l3_offset: int = -1
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of the view."""
+        return self.shape[1] * self.shape[2]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Packed constants of a layer. `group` 0: one block for all channels.
+
+    resident: copied to L2 once, at init; prefetched: streamed from L3 during the previous layer; loaded: streamed when
+    the layer starts; parts: streamed in parts of part_channels while the layer runs.
+    """
+
+    mode: Literal["resident", "prefetched", "loaded", "parts"]
+    bytes: int
+    group: int
+    group_bytes: int
+    l3_offset: int
+    l2_buffer: str
+    part_channels: int
+
+    def bytes_for(self, channels: int) -> int:
+        """Bytes of the groups that hold `channels` output channels."""
+        return self.group_bytes if self.group == 0 else ceil(channels / self.group) * self.group_bytes
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer: tiles of `tile` (h, w, c) outputs in L1, inside stripes of stripe_rows output rows.
+
+    order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
+    layers run on L2 without tiles.
+    """
+
+    index: int
+    name: str
+    op: str
+    kernel: str
+    source: str
+    macs: int
+    inputs: tuple[Operand, ...]
+    output: Operand
+    weights: Weights | None
+    tile: Shape
+    order: Literal["weights", "inputs"]
+    stripe_rows: int
+    direct: bool
+    l1: tuple[L1Buffer, ...]
+
+    @property
+    def l1_bytes(self) -> int:
+        """L1 arena bytes, guards included."""
+        return max((b.end for b in self.l1), default=0)
+
+    @property
+    def tiles(self) -> Shape:
+        """Number of tiles along (h, w, c), when the layer is one stripe and one part."""
+        h, w, c = (ceil(o / t) for o, t in zip(self.output.shape, self.tile, strict=True))
+        return (h, w, c)
+
+    @property
+    def stripes(self) -> int:
+        """Number of stripes."""
+        return ceil(self.output.shape[0] / self.stripe_rows)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A network input or output and its L2 buffer; real = scale * (q - zero_point); xor 128 turns int8 into uint8."""
+
+    tensor: str
+    name: str
+    shape: Shape
+    scale: float
+    zero_point: int
+    xor: int
+    l2_buffer: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network on a target. budgets in bytes: what tiles (L1), activations and weights (L2), RAM (L3) may use."""
+
+    schema: int
+    network: str
+    target: str
+    cores: int
+    l1_budget: int
+    l2_budget: int
+    l2_code: int
+    l3_budget: int
+    l3_bytes: int
+    stack_core0: int
+    stack_worker: int
+    l2: tuple[L2Buffer, ...]
+    layers: tuple[LayerPlan, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def l1_bytes(self) -> int:
+        """Largest L1 arena of any layer."""
+        return max((layer.l1_bytes for layer in self.layers), default=0)
+
+    @property
+    def l2_bytes(self) -> int:
+        """L2 arena bytes, guards included."""
+        return max((b.end for b in self.l2), default=0)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the network."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Packed constants of all layers."""
+        return sum(layer.weights.bytes for layer in self.layers if layer.weights)
+
+    def buffer(self, name: str) -> L2Buffer:
+        """The L2 buffer of that name."""
+        return next(b for b in self.l2 if b.name == name)
+
+    def to_json(self) -> str:
+        """The plan as JSON text, deterministic."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Plan:
+        """Inverse of to_json; ValueError or KeyError for anything else."""
+        plan = _decode(Plan, json.loads(text))
+        assert isinstance(plan, Plan)
+        return plan
+
+
+def guarded(size: int) -> int:
+    """Bytes that a block takes with its guard: the size rounded up to 8, plus GUARD."""
+    return (size + 7) // 8 * 8 + GUARD
+
+
+def check(plan: Plan) -> None:
+    """Raise PlanError when a budget is exceeded, ValueError when buffers that live together overlap."""
+    if plan.l2_bytes + plan.l2_code > plan.l2_budget:
+        raise PlanError(
+            f"the plan needs {plan.l2_bytes} bytes of L2 for data and {plan.l2_code} for code,"
+            f" {plan.l2_budget} are free"
+        )
+    if plan.l3_bytes > plan.l3_budget:
+        raise PlanError(f"the plan needs {plan.l3_bytes} bytes of L3, {plan.l3_budget} are there")
+    for layer in plan.layers:
+        if layer.l1_bytes > plan.l1_budget:
+            raise PlanError(f"layer {layer.name} needs {layer.l1_bytes} bytes of L1, {plan.l1_budget} are free")
+        _check_disjoint([(b.offset, b.end, b.operand) for b in layer.l1], f"L1 of {layer.name}")
+    for i in range(-1, len(plan.layers) + 1):
+        live = [(b.offset, b.end, b.name) for b in plan.l2 if b.first <= i <= b.last]
+        _check_disjoint(live, f"L2 at layer {i}")
+
+
+def _check_disjoint(spans: list[tuple[int, int, str]], where: str) -> None:
+    spans = sorted(spans)
+    for (_, end, a), (start, _, b) in pairwise(spans):
+        if start < end:
+            raise ValueError(f"{where}: buffers {a} and {b} overlap")
+
+
+def _decode(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        hints = get_type_hints(hint)
+        return hint(**{f.name: _decode(hints[f.name], value[f.name]) for f in fields(hint)})
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        inner = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else args
+        return tuple(_decode(h, v) for h, v in zip(inner, value, strict=True))
+    if origin in (Union, UnionType):
+        return None if value is None else _decode(next(a for a in args if a is not type(None)), value)
+    return value

@@ -1,0 +1,121 @@
+"""What `deploy` prints: one line per layer, memory use, what was checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dory.deployment import Deployment
+from dory.plan import LayerPlan, Plan
+
+
+def as_json(result: Deployment, output: Path) -> str:
+    """Summary in the schema of the other commands, with wall seconds per stage."""
+    plan = result.plan
+    summary = {
+        "schema": plan.schema,
+        "target": plan.target,
+        "source": "plan",
+        "output": str(output),
+        "verified": bool(result.checks),
+        "network": {
+            "name": plan.network,
+            "macs": plan.macs,
+            "weight_bytes": plan.weight_bytes,
+            "l1_peak_bytes": plan.l1_bytes,
+            "l2_peak_bytes": plan.l2_bytes,
+            "l2_code_bytes": plan.l2_code,
+            "l3_bytes": plan.l3_bytes,
+        },
+        "layers": [_layer(layer) for layer in plan.layers],
+        "notes": list(plan.notes),
+        "wall_s": {k: round(v, 4) for k, v in result.wall_s.items()},
+    }
+    return json.dumps(summary, indent=1) + "\n"
+
+
+def _layer(layer: LayerPlan) -> dict[str, object]:
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "macs": layer.macs,
+        "output": layer.output.shape,
+        "tile": {"h": layer.tile[0], "w": layer.tile[1], "c": layer.tile[2], "count": layer.tiles},
+        "l1_bytes": layer.l1_bytes,
+        "stripes": layer.stripes,
+        "weights": asdict(layer.weights) if layer.weights else None,
+    }
+
+
+def print_deployment(result: Deployment, output: Path) -> None:
+    """The same for a person."""
+    plan = result.plan
+    console = Console(markup=False, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for title, right in (
+        ("layer", False),
+        ("operator", False),
+        ("output", True),
+        ("tile", True),
+        ("tiles", True),
+        ("L1 B", True),
+        ("weights", True),
+        ("where", False),
+        ("kMAC", True),
+    ):
+        table.add_column(title, justify="right" if right else "left", no_wrap=True)
+    for layer in plan.layers:
+        table.add_row(
+            layer.name[:28],
+            layer.op,
+            _shape(layer.output.shape),
+            "in L2" if layer.direct else _shape(layer.tile),
+            str(layer.tiles[0] * layer.tiles[1] * layer.tiles[2] if not layer.direct else 1),
+            str(layer.l1_bytes),
+            str(layer.weights.bytes) if layer.weights else "",
+            where(layer),
+            f"{layer.macs / 1000:.0f}" if layer.macs else "",
+        )
+    console.print(table)
+    console.print()
+    for line in memory_lines(plan):
+        console.print(line)
+    for note in plan.notes:
+        console.print(f"note: {note}")
+    layers = len(plan.layers)
+    if result.checks:
+        console.print(f"verified on this machine: {layers} layers, two inferences, every byte equal to the reference")
+    else:
+        console.print("not verified (--verify none)")
+    console.print(f"{output}: ready; build with the GAP SDK: make -C {output} all run")
+
+
+def memory_lines(plan: Plan) -> list[str]:
+    """Memory use, a line per level."""
+    l2 = plan.l2_bytes + plan.l2_code
+    return [
+        f"{plan.network} on {plan.target}: {plan.macs / 1e6:.2f} MMAC, {plan.weight_bytes / 1000:.1f} kB of weights",
+        f"L1 {plan.l1_bytes} of {plan.l1_budget} bytes ({plan.l1_bytes / plan.l1_budget:.0%})",
+        f"L2 {l2} of {plan.l2_budget} bytes ({l2 / plan.l2_budget:.0%}): data {plan.l2_bytes}, code about {plan.l2_code}",
+        f"L3 {plan.l3_bytes} of {plan.l3_budget} bytes ({plan.l3_bytes / plan.l3_budget:.0%})",
+    ]
+
+
+def where(layer: LayerPlan) -> str:
+    """Where a layer's weights and activations come from, in a word or two."""
+    parts = []
+    if layer.weights and layer.weights.mode != "resident":
+        parts.append({"prefetched": "w: L3 ahead", "loaded": "w: L3", "parts": "w: L3 parts"}[layer.weights.mode])
+    if any(x.l3_offset >= 0 for x in layer.inputs):
+        parts.append("x: L3")
+    if layer.output.l3_offset >= 0:
+        parts.append("y: L3")
+    return ", ".join(parts) or "L2"
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape))

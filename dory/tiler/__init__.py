@@ -1,0 +1,1 @@
+"""Tiles, memory placement and the Plan."""

@@ -1,0 +1,79 @@
+"""Addresses for buffers with lifetimes: greedy first, the constraint solver where greedy does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ALIGN = 8  # bytes; block sizes are multiples of it
+SOLVER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """`bytes` (a multiple of 8) alive during the steps first..last, both included."""
+
+    name: str
+    bytes: int
+    first: int
+    last: int
+
+
+def lower_bound(blocks: Sequence[Block]) -> int:
+    """Largest sum of live bytes at any step: no packing is smaller."""
+    return max((sum(b.bytes for b in blocks if b.first <= s <= b.last) for s in {b.first for b in blocks}), default=0)
+
+
+def greedy(blocks: Sequence[Block]) -> dict[str, int]:
+    """Lowest free offset for each block, largest blocks first; deterministic."""
+    offsets: dict[str, int] = {}
+    placed: list[Block] = []
+    for block in sorted(blocks, key=lambda b: (-b.bytes, b.first, b.name)):
+        busy = sorted(
+            (offsets[p.name], offsets[p.name] + p.bytes)
+            for p in placed
+            if p.first <= block.last and block.first <= p.last
+        )
+        at = 0
+        for start, end in busy:
+            if at + block.bytes <= start:
+                break
+            at = max(at, end)
+        offsets[block.name] = at
+        placed.append(block)
+    return offsets
+
+
+def height(blocks: Sequence[Block], offsets: dict[str, int]) -> int:
+    """First byte after the highest block."""
+    return max((offsets[b.name] + b.bytes for b in blocks), default=0)
+
+
+def pack(blocks: Sequence[Block], capacity: int) -> dict[str, int] | None:
+    """Offsets within `capacity` bytes, or None when none exist (or none were found in SOLVER_SECONDS).
+
+    The solver gets one NoOverlap per step in which a set of blocks lives, in units of 8 bytes.
+    """
+    offsets = greedy(blocks)
+    if height(blocks, offsets) <= capacity:
+        return offsets
+    if lower_bound(blocks) > capacity:
+        return None
+    import cpmpy as cp  # half a second: only when greedy is not enough
+
+    top = capacity // ALIGN
+    start = {b.name: cp.intvar(0, top - b.bytes // ALIGN, name=f"l2_{b.name}") for b in blocks}
+    model = cp.Model()
+    seen: set[frozenset[str]] = set()
+    for step in sorted({b.first for b in blocks}):
+        live = [b for b in blocks if b.first <= step <= b.last]
+        key = frozenset(b.name for b in live)
+        if len(live) < 2 or key in seen:
+            continue
+        seen.add(key)
+        sizes = [b.bytes // ALIGN for b in live]
+        starts = [start[b.name] for b in live]
+        model += cp.NoOverlap(starts, sizes, [s + d for s, d in zip(starts, sizes, strict=True)])
+    if not model.solve(solver="ortools", time_limit=SOLVER_SECONDS, num_workers=1, random_seed=1):
+        return None
+    return {b.name: int(start[b.name].value()) * ALIGN for b in blocks}

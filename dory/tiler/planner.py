@@ -1,0 +1,182 @@
+"""Graph + target -> Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dory.errors import PlanError
+from dory.graph.types import Graph, Node, Tensor
+from dory.layers import LAYERS
+from dory.layers.base import Access, Geometry, PackedWeights
+from dory.plan import SCHEMA, L2Buffer, LayerPlan, Operand, Plan, Port, Weights
+from dory.targets import Target
+from dory.tiler.memory import LayerMemory, Layout, lay_out
+from dory.tiler.tiles import Tile, choose
+
+# Bytes of generated code and tables in L2 per network and per layer, kernels included; a test holds it against
+# the size of the compiled applications.
+CODE_BASE, CODE_PER_LAYER = 16 * 1024, 2048
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A graph with the packed constants of its layers (None where a layer has none)."""
+
+    graph: Graph
+    packed: tuple[PackedWeights | None, ...]
+
+
+def lower(graph: Graph) -> Lowered:
+    """Pack every layer's constants for its kernel."""
+    return Lowered(graph, tuple(LAYERS[n.op].weights(n.attrs) for n in graph.nodes))
+
+
+def code_bytes(graph: Graph) -> int:
+    """Estimate of the application's code and constant tables in L2."""
+    return CODE_BASE + CODE_PER_LAYER * len(graph.nodes)
+
+
+def make_plan(lowered: Lowered, target: Target, progress: Progress | None = None) -> Plan:
+    """Choose tiles, memories and addresses. PlanError when the network does not fit the target."""
+    graph = lowered.graph
+    code = code_bytes(graph)
+    if code >= target.l2_budget:
+        raise PlanError(
+            f"the code alone takes about {code} bytes of L2, {target.l2_budget} are free", hint="a larger --l2"
+        )
+    tiles = []
+    for i, (node, packed) in enumerate(zip(graph.nodes, lowered.packed, strict=True)):
+        tiles.append(choose(node, _shapes(graph, node), packed, target.l1_budget, target.cluster.cores))
+        if progress:
+            progress("tile", i + 1, len(graph.nodes))
+    memories = [
+        LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p)
+        for n, p in zip(graph.nodes, lowered.packed, strict=True)
+    ]
+    layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)
+    return _assemble(lowered, target, tiles, memories, layout, code)
+
+
+def _shapes(graph: Graph, node: Node) -> list[tuple[int, int, int]]:
+    return [graph.tensors[t].shape for t in node.inputs]
+
+
+def _geometry(graph: Graph, node: Node) -> Geometry:
+    return LAYERS[node.op].geometry(node.attrs, _shapes(graph, node))
+
+
+def _buffers(graph: Graph, memories: list[LayerMemory], layout: Layout) -> tuple[L2Buffer, ...]:
+    out = []
+    known = {b.name: b for b in layout.blocks}
+    for b in layout.blocks:
+        offset = layout.offsets[b.name]
+        if b.name.startswith("t:"):
+            out.append(L2Buffer(b.name, "activation", graph.tensors[b.name[2:]].nbytes, 1, b.first, b.last, offset))
+    for i, memory in enumerate(memories):
+        w = known.get(f"w{i}")
+        if w and memory.packed:
+            parts = layout.modes[i] == "parts"
+            size = memory.part_bytes if parts else len(memory.packed.data)
+            out.append(L2Buffer(w.name, "weights", size, 2 if parts else 1, w.first, w.last, layout.offsets[w.name]))
+        for label, _ in memory.operands:
+            s = known.get(f"s{i}{label}")
+            if s:
+                size, copies = memory.stripe_bytes(label), memory.stripe_copies
+                out.append(L2Buffer(s.name, "stripe", size, copies, s.first, s.last, layout.offsets[s.name]))
+    return tuple(out)
+
+
+def _operand(memory: LayerMemory, i: int, k: int, layout: Layout) -> Operand:
+    """Operand k of layer i, -1 for the output."""
+    label, tensor = memory.operands[k]
+    access = Access(memory.geometry.out) if k < 0 else memory.geometry.inputs[k]
+    spilled = tensor in layout.spilled
+    return Operand(
+        tensor,
+        access.shape,
+        access.window,
+        access.channels,
+        f"s{i}{label}" if spilled else f"t:{tensor}",
+        layout.l3_offsets[tensor] if spilled else -1,
+    )
+
+
+def _assemble(
+    lowered: Lowered,
+    target: Target,
+    tiles: list[Tile],
+    memories: list[LayerMemory],
+    layout: Layout,
+    code: int,
+) -> Plan:
+    graph = lowered.graph
+    layers, l3 = [], 0
+    for i, (node, tile, memory) in enumerate(zip(graph.nodes, tiles, memories, strict=True)):
+        module = LAYERS[node.op]
+        weights = None
+        if memory.packed:
+            p, mode = memory.packed, layout.modes[i]
+            channels = memory.part_channels if mode == "parts" else memory.geometry.out[2]
+            weights = Weights(mode, len(p.data), p.group, p.group_bytes, l3, f"w{i}", channels)
+            l3 += len(p.data)
+        inputs = tuple(_operand(memory, i, k, layout) for k in range(len(node.inputs)))
+        output = _operand(memory, i, -1, layout)
+        striped = any(o.l3_offset >= 0 for o in (*inputs, output))
+        layers.append(
+            LayerPlan(
+                index=i,
+                name=node.name,
+                op=node.op,
+                kernel=module.kernel,
+                source=node.source,
+                macs=module.macs(node.attrs, _shapes(graph, node)),
+                inputs=inputs,
+                output=output,
+                weights=weights,
+                tile=tile.shape,
+                order="inputs" if tile.inputs_outer else "weights",
+                stripe_rows=memory.stripe_rows if striped else memory.geometry.out[0],
+                direct=memory.geometry.direct,
+                l1=tile.l1,
+            )
+        )
+    return Plan(
+        schema=SCHEMA,
+        network=graph.name,
+        target=target.name,
+        cores=target.cluster.cores,
+        l1_budget=target.l1_budget,
+        l2_budget=target.l2_budget,
+        l2_code=code,
+        l3_budget=target.l3.bytes,
+        l3_bytes=layout.l3_bytes,
+        stack_core0=target.l1.stack_core0,
+        stack_worker=target.l1.stack_worker,
+        l2=_buffers(graph, memories, layout),
+        layers=tuple(layers),
+        inputs=_ports(graph, graph.inputs),
+        outputs=_ports(graph, graph.outputs),
+        notes=graph.notes,
+    )
+
+
+def _ports(graph: Graph, names: tuple[str, ...]) -> tuple[Port, ...]:
+    ports = []
+    for name in names:
+        t: Tensor = graph.tensors[name]
+        layout = graph.io_layouts.get(name)
+        ports.append(
+            Port(
+                tensor=name,
+                name=layout.onnx_name if layout else name,
+                shape=t.shape,
+                scale=t.scale,
+                zero_point=t.zero_point,
+                xor=layout.signed_offset if layout else 0,
+                l2_buffer=f"t:{name}",
+            )
+        )
+    return tuple(ports)

@@ -1,0 +1,146 @@
+"""Rung 2 of the ladder: build an application for this machine with sanitizers, run it, compare every layer.
+
+The application runs its example twice; the host runtime checks transfers, guard zones and lifetimes while it
+runs and writes every layer's output, which must equal the reference bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dory.deployment import LayerCheck
+from dory.errors import CheckError, UserError
+from dory.graph.types import IntArray
+from dory.plan import Plan
+
+SANITIZERS = {
+    "address": "-fsanitize=address,undefined -fno-sanitize-recover=all",
+    "thread": "-fsanitize=thread",
+    "none": "",
+}
+RUNS = 2  # inferences in a row
+TIMEOUT_S = 600
+
+
+def verify_host(
+    files: Mapping[str, bytes],
+    plan: Plan,
+    expected: Mapping[str, IntArray],
+    *,
+    sanitizer: str = "address",
+    progress: Callable[[str], None] | None = None,
+) -> list[LayerCheck]:
+    """Build and run an application (files by relative path), compare with `expected` (tensors by name, uint8 HWC).
+
+    Raises CheckError when the code does not build, a run-time check fails or any layer differs, UserError without a C
+    compiler. Returns one entry per layer and run.
+    """
+    with tempfile.TemporaryDirectory(prefix="dory-verify-") as scratch:
+        app = Path(scratch) / "app"
+        for name, data in files.items():
+            path = app / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return compare(_dump(app, Path(scratch), sanitizer, progress), plan, expected)
+
+
+def verify_folder(app: Path, *, sanitizer: str = "address", progress: Callable[[str], None] | None = None) -> int:
+    """Build and run a generated folder and compare every layer with the CRC-32 stored in it; the number of layers.
+
+    Raises UserError when `app` is not an application, CheckError like verify_host.
+    """
+    try:
+        plan = Plan.from_json((app / "plan.json").read_text(encoding="utf-8"))
+        wanted = json.loads((app / "data" / "crc32.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UserError(
+            f"not an application made by dory ({type(e).__name__})",
+            where=str(app),
+            hint="python -m dory deploy MODEL -o APP",
+        ) from e
+    with tempfile.TemporaryDirectory(prefix="dory-verify-") as scratch:
+        data = _read_dump(_dump(app, Path(scratch), sanitizer, progress), plan)
+    for run, outputs in enumerate(data):
+        for layer, got in zip(plan.layers, outputs, strict=True):
+            if f"{zlib.crc32(got.tobytes()):08x}" != wanted[layer.index]:
+                raise CheckError(
+                    f"the output of run {run + 1} differs from the reference (CRC-32)",
+                    where=f"layer {layer.name}",
+                    hint="deploy the model again: that compares element by element",
+                )
+    return len(plan.layers)
+
+
+def _dump(app: Path, scratch: Path, sanitizer: str, progress: Callable[[str], None] | None) -> Path:
+    """Build, run two inferences, return the file with every layer's output."""
+    for tool in ("gcc", "make"):
+        if shutil.which(tool) is None:
+            raise UserError(f"{tool} is not installed", where="verify", hint="apt-get install gcc make libc6-dev")
+    build, dump = scratch / "build", scratch / "dump.bin"
+    if progress:
+        progress("verify: build")
+    jobs = str(os.cpu_count() or 1)
+    make = ["make", "-s", "-j", jobs, "-f", "host.mk", f"BUILD={build}", f"SAN={SANITIZERS[sanitizer]}"]
+    _run(make, app, "the generated code does not compile")
+    if progress:
+        progress("verify: run")
+    _run([str(build / "network"), str((app / "data").absolute()), str(dump)], app, "the generated code failed")
+    return dump
+
+
+def _read_dump(dump: Path, plan: Plan) -> list[list[NDArray[np.uint8]]]:
+    """Layer outputs by run and layer; CheckError when the file has another size."""
+    data = np.frombuffer(dump.read_bytes(), np.uint8)
+    sizes = [int(np.prod(layer.output.shape)) for layer in plan.layers]
+    if data.size != RUNS * sum(sizes):
+        raise CheckError(f"the application wrote {data.size} bytes of layer outputs, not {RUNS * sum(sizes)}")
+    pieces = np.split(data, np.cumsum(sizes * RUNS)[:-1])
+    return [pieces[r * len(sizes) : (r + 1) * len(sizes)] for r in range(RUNS)]
+
+
+def compare(dump: Path, plan: Plan, expected: Mapping[str, IntArray]) -> list[LayerCheck]:
+    """Compare a dump with the reference element by element; CheckError when any byte differs."""
+    checks = []
+    for run, outputs in enumerate(_read_dump(dump, plan)):
+        for layer, got in zip(plan.layers, outputs, strict=True):
+            want = expected[layer.output.tensor]
+            wrong = np.flatnonzero(got != want.reshape(-1))
+            if not wrong.size:
+                checks.append(LayerCheck(run, layer.name, got.size, 0))
+                continue
+            at = int(wrong[0])
+            first = tuple(int(v) for v in np.unravel_index(at, want.shape))
+            found, wanted = int(got[at]), int(want.reshape(-1)[at])
+            checks.append(LayerCheck(run, layer.name, got.size, int(wrong.size), first, found, wanted))
+    bad = [c for c in checks if c.different]
+    if bad:
+        c = bad[0]
+        raise CheckError(
+            f"{c.different} of {c.compared} bytes differ from the reference in run {c.run + 1}; the first at (h, w, c) ="
+            f" {c.first}: {c.found} instead of {c.wanted} ({len(bad)} layer outputs differ in all)",
+            where=f"layer {c.layer}",
+            hint="please report this network as a bug",
+        )
+    return checks
+
+
+def _run(command: Sequence[str], folder: Path, what: str) -> str:
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, env=env)
+    except subprocess.TimeoutExpired as e:
+        raise CheckError(f"{what}: no answer after {TIMEOUT_S} s", where=str(folder)) from e
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise CheckError(f"{what} (exit {done.returncode}):\n" + "\n".join(lines[:30]), where=str(folder))
+    return done.stdout
