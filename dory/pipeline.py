@@ -55,10 +55,11 @@ def deploy(model: Path, options: Options, report: Report = lambda _: None, *, gr
         return done
 
     check_replaceable(options.output, options.force)
-    done = stage("import")
-    graph = graph or frontend.load(model, rescale_bits=options.rescale_bits)
+    if graph is None:
+        done = stage("import")
+        graph = frontend.load(model, rescale_bits=options.rescale_bits)
+        done()
     inputs = example_inputs(graph, options.inputs)
-    done()
     done = stage("lower")
     lowered = lower(graph)
     values = reference.run(graph, inputs)

@@ -1,5 +1,5 @@
-/* Opens the chip for a network and runs work on its cluster. One implementation a platform: device_gap8.c, device_host.c,
- * device_sim.c. Called from the fabric controller. */
+/* Opens the chip for a network and runs work on its cluster. One implementation a platform: device_gap8.c,
+ * device_host.c, device_sim.c. Called from the fabric controller. */
 #ifndef DORY_DEVICE_H
 #define DORY_DEVICE_H
 
@@ -24,8 +24,8 @@ int dory_device_open(dory_device_t *device, const dory_device_conf_t *conf);
 /* entry(arg) on core 0 of the cluster; returns when it has returned. */
 int dory_device_run(dory_device_t *device, void (*entry)(void *), void *arg);
 
-/* Copies bytes [at, at + bytes) of a file of the read-only file system to L2, once the device is open; the number of bytes
- * read, or a negative number. */
+/* Copies bytes [at, at + bytes) of a file of the read-only file system to L2, once the device is open; the number of
+ * bytes read, or a negative number. */
 int32_t dory_read_at(const char *file, uint32_t at, void *to, uint32_t bytes);
 
 void dory_device_close(dory_device_t *device);

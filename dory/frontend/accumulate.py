@@ -2,7 +2,8 @@
 
     real_y[c] = gain[c] * (sx * sw[c] * sum_i w[c, i] * (x[i] - zx) + bias[c]) + offset[c]
 
-becomes acc = b' + sum w * x and one rescale by gain * sx * sw / sy; b' = round(total bias / (sx * sw * gain)) - zx * sum(w).
+becomes acc = b' + sum w * x and one rescale by gain * sx * sw / sy, with
+b' = round((gain * bias + offset) / (sx * sw * gain)) - zx * sum(w).
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def _bias(
         if p.bias_ints is not None and p.bias_scale is not None:
             same = np.abs(p.bias_scale / (sx * p.scale) - 1) < 1e-6
             real = np.where(same & (offset == 0), p.bias_ints * np.sign(gain), real)
-    return np.clip(np.nan_to_num(real), -BIAS_LIMIT, BIAS_LIMIT)
+    limited: NDArray[np.float64] = np.clip(np.nan_to_num(real), -BIAS_LIMIT, BIAS_LIMIT)
+    return limited
 
 
 def _fold_extremes(
@@ -125,8 +127,8 @@ def _fold_extremes(
 ) -> tuple[IntArray, NDArray[np.float64], NDArray[np.float64]]:
     """Make channels constant whose exact output cannot vary, or whose unit is too small for any fixed point.
 
-    Done in float64 before the fixed-point form exists: a bias of 2**31 with a factor of 1e-23, or a float bias with a weight
-    scale of 1e-30, has no integer form, but its output is one value.
+    Done in float64 before the fixed-point form exists: a bias of 2**31 with a factor of 1e-23, or a float bias with a
+    weight scale of 1e-30, has no integer form, but its output is one value.
     """
     rows = weights.reshape(weights.shape[0], -1)
     pos, neg = np.maximum(rows, 0).sum(1), np.minimum(rows, 0).sum(1)

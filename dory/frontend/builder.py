@@ -54,17 +54,24 @@ class Builder:
 
     def add_tensor(self, name: str, shape: Shape, quant: Quant, value_range: tuple[int, int] = (0, 255)) -> str:
         """A new uint8 tensor (HWC shape, elements); returns its name, made unique."""
-        name = unique(name, self.tensors)
+        name = unique(name, {*self.tensors, *self.ports})
+        self._describe(name, shape, quant, value_range)
+        return name
+
+    def add_input_tensor(self, port: str, quant: Quant) -> None:
+        """The tensor of a network input, which has the input's name."""
+        self._describe(port, self.ports[port].shape, quant, (0, 255))
+
+    def _describe(self, name: str, shape: Shape, quant: Quant, value_range: tuple[int, int]) -> None:
         self.tensors[name] = Tensor(name, shape, U8, quant.scale, quant.zero)
         self.ranges[name] = value_range
-        return name
 
     def quantise_input(self, x: FloatInput, quant: Quant, signed: bool, node: NodeView) -> View:
         """The integer tensor of a float network input; every QuantizeLinear of one input must be the same."""
         port = self.ports[x.name]
         if port.quant is None:
             self.ports[x.name] = replace(port, quant=quant, signed=signed)
-            self.add_tensor(x.name, port.shape, quant)
+            self.add_input_tensor(x.name, quant)
         elif not port.quant.same(quant) or port.signed != signed:
             raise node.error(
                 f"the network input '{x.name}' is quantised twice, with different parameters",
@@ -89,7 +96,7 @@ class Builder:
         value_range: tuple[int, int],
         suffix: str = "",
     ) -> str:
-        """A new layer; returns the name of its output tensor. UserError (with the node's place) for an impossible shape."""
+        """A new layer; returns the name of its output tensor. UserError at the node for an impossible shape."""
         try:
             shape = LAYERS[op].out_shape(attrs, [self.tensors[t].shape for t in inputs])
         except UserError as exc:
@@ -157,7 +164,7 @@ class Builder:
                 "every activation needs QuantizeLinear and DequantizeLinear between two operators",
             )
         if not isinstance(value, Real):
-            kind = {Ints: "integers without DequantizeLinear"}.get(type(value), "not a quantised activation")
+            kind = "integers without DequantizeLinear" if isinstance(value, Ints) else "not a quantised activation"
             raise node.error(
                 f"its input is {kind}", "operators work on the output of DequantizeLinear; quantise the whole network"
             )
@@ -212,16 +219,22 @@ def is_arange(order: IntArray) -> bool:
     return bool(np.array_equal(order.reshape(-1), np.arange(order.size)))
 
 
+def flat_or_hwc(shape: tuple[int, ...]) -> Shape:
+    """(H, W, C) of an ONNX shape [1, C, H, W], [1, C, W] or [1, C]; (1, 1, elements) of any other."""
+    if not (len(shape) in (2, 3, 4) and shape[0] == 1):
+        return (1, 1, int(np.prod(shape, dtype=np.int64)))
+    spatial = shape[2:]
+    return (spatial[0] if len(spatial) == 2 else 1, spatial[-1] if spatial else 1, shape[1])
+
+
 def hwc_shape(shape: tuple[int, ...], node: NodeView) -> Shape:
-    """(H, W, C) of an ONNX shape [1, C, H, W], [1, C, W] or [1, C]."""
+    """(H, W, C) of an ONNX shape [1, C, H, W], [1, C, W] or [1, C]; UserError for any other."""
     if len(shape) not in (2, 3, 4) or shape[0] != 1:
         raise node.error(
             f"its input has the shape {list(shape)}",
             "accepted are [1, C, H, W], [1, C, W] and [1, C]: batch size 1, one or two spatial axes",
         )
-    spatial = shape[2:]
-    height = spatial[0] if len(spatial) == 2 else 1
-    return (height, spatial[-1] if spatial else 1, shape[1])
+    return flat_or_hwc(shape)
 
 
 def canonical_idx(shape: tuple[int, ...]) -> IntArray:

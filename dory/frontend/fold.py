@@ -14,7 +14,7 @@ MAX_BYTES = 1 << 28
 
 
 def evaluate(node: NodeView, arrays: Sequence[Array | None]) -> list[Array]:
-    """The outputs of one node on constant inputs (None where an optional one is absent). UserError when it cannot be run."""
+    """The outputs of one node on constant inputs (None for an absent one). UserError when it cannot be run."""
     from onnx.reference import ReferenceEvaluator
 
     names = [n if a is not None else "" for n, a in zip(node.inputs, arrays, strict=True)]

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dory.errors import DoryError, UserError
-from dory.frontend.builder import IDENTITY_TABLE, Builder, InputPort, canonical_idx
+from dory.frontend.builder import IDENTITY_TABLE, Builder, InputPort, canonical_idx, flat_or_hwc
 from dory.frontend.fold import evaluate
 from dory.frontend.onnx_file import FLOATS, NodeView, OnnxFile, Port, constant_value
 from dory.frontend.operator import Inputs, constant
-from dory.frontend.ops_elementwise import DeferredSoftmax
+from dory.frontend.ops_softmax import DeferredSoftmax
 from dory.frontend.passes import finish
 from dory.frontend.registry import OPERATORS
 from dory.frontend.values import Const, FloatInput, Ints, Pending, QConst, Quant, Real, Value, View
@@ -77,8 +77,9 @@ def _run(b: Builder, node: NodeView, env: dict[str, Value]) -> None:
     if node.op == "Constant" and not node.domain:
         env[node.outputs[0]] = Const(constant_value(node))
         return
-    operator = OPERATORS.get(node.op) if node.domain in ("", "com.microsoft") else None
-    foldable = node.op not in ("QuantizeLinear", "DequantizeLinear", *_VIEWS)
+    quantiser = node.op in ("QuantizeLinear", "DequantizeLinear")
+    operator = OPERATORS.get(node.op) if not node.domain or (quantiser and node.domain == "com.microsoft") else None
+    foldable = not quantiser and node.op not in _VIEWS
     if foldable and node.inputs and all(v is None or isinstance(v, (Const, QConst)) for v in inputs):
         for name, array in zip(node.outputs, evaluate(node, [constant(v) for v in inputs]), strict=False):
             env[name] = Const(array)
@@ -115,7 +116,7 @@ def _network_input(b: Builder, file: OnnxFile, port: Port) -> Value:
     b.ports[port.name] = InputPort(idx, hwc, real, signed)
     if real:
         return FloatInput(port.name, np.arange(idx.size, dtype=np.int64).reshape(fixed))
-    b.add_tensor(port.name, hwc, Quant(1.0, 128 if signed else 0))
+    b.add_input_tensor(port.name, Quant(1.0, 128 if signed else 0))
     return Ints(View(port.name, idx), signed)
 
 
@@ -137,11 +138,7 @@ def _input_layout(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[In
     if len(shape) in (3, 4) and shape[0] == 1 and seen and all(seen):
         row_major = np.arange(size, dtype=np.int64).reshape(shape)
         return row_major, (shape[1] if len(shape) == 4 else 1, shape[-2], shape[-1])
-    if len(shape) in (2, 3, 4) and shape[0] == 1:
-        spatial = shape[2:]
-        hwc = (spatial[0] if len(spatial) == 2 else 1, spatial[-1] if spatial else 1, shape[1])
-        return canonical_idx(shape), hwc
-    return np.arange(size, dtype=np.int64).reshape(shape), (1, 1, size)
+    return canonical_idx(shape), flat_or_hwc(shape)
 
 
 def _network_output(b: Builder, file: OnnxFile, port: Port, value: Value, layouts: dict[str, IoLayout]) -> str:
@@ -161,7 +158,8 @@ def _network_output(b: Builder, file: OnnxFile, port: Port, value: Value, layout
                 "quantise the network's outputs too (QuantizeLinear, DequantizeLinear at the end)",
             )
         b.notes.append(f"{value.source.node.op} before the output '{port.name}' is left to the host")
-        value, order = value.source.x, value.order
+        order = value.order
+        value = value.source.x
     if isinstance(value, Ints):
         view, quant, signed = value.view, None, value.signed
     else:

@@ -25,8 +25,8 @@ def find_layout(graph: Graph, name: str) -> tuple[str, IoLayout]:
 def to_hwc(graph: Graph, name: str, array: NDArray[Any]) -> IntArray:
     """HWC integers of one input as a user has it: the ONNX shape, with or without the leading 1.
 
-    Floats are quantised with the tensor's scale when the file's input is float. int8 and uint8 arrays are taken as quantised
-    already and must be of the file's integer type. UserError for another shape or type.
+    Floats are quantised with the tensor's scale when the file's input is float. int8 and uint8 arrays are taken as
+    quantised already and must be of the file's integer type. UserError for another shape or type.
     """
     tensor, layout = find_layout(graph, name)
     data = np.asarray(array)

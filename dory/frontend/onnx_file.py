@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import external_data_helper, numpy_helper
 
@@ -139,16 +138,14 @@ def _decode(path: Path) -> onnx.ModelProto:
         raise UserError(f"cannot be read: {exc.strerror}", where=where) from exc
     if not data:
         raise UserError("the file is empty", where=where, hint="export it again")
-    model = onnx.ModelProto()
     try:
-        model.ParseFromString(data)
-    except (DecodeError, RuntimeError, ValueError) as exc:
+        return onnx.load_model_from_string(data)
+    except Exception as exc:  # the protobuf implementations differ in what they raise for bytes they cannot parse
         raise UserError(
             f"this is not an ONNX file, or it is truncated ({len(data)} bytes)",
             where=where,
             hint="export or copy it again",
         ) from exc
-    return model
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dory.frontend.builder import Builder
 from dory.frontend.onnx_file import NodeView
@@ -83,12 +82,15 @@ def axis_of(node: NodeView, axis: int, rank: int) -> int:
     return axis % rank
 
 
-def per_channel(array: Array, channels: int, rank: int) -> NDArray[np.float64] | None:
-    """A constant that multiplies or adds to channels of an NCHW value, as a vector [channels]; None when it has another shape."""
-    a = np.asarray(array, np.float64)
-    if a.size == 1:
-        return np.full(channels, a.reshape(-1)[0])
-    shape = (1,) * (rank - a.ndim) + a.shape
-    if len(shape) == rank and shape[1] == channels and a.size == channels:
-        return a.reshape(channels)
-    return None
+def channel_axis(array: Array, shape: tuple[int, ...], preferred: int) -> int | None:
+    """The only axis of `shape` along which a constant varies when it is broadcast; None when there is no such axis.
+
+    `preferred` is the answer for a constant that does not vary.
+    """
+    aligned = (1,) * (len(shape) - array.ndim) + tuple(array.shape)
+    if len(aligned) != len(shape):
+        return None
+    axes = [i for i, s in enumerate(aligned) if s != 1]
+    if not axes:
+        return preferred
+    return axes[0] if len(axes) == 1 and aligned[axes[0]] == shape[axes[0]] else None

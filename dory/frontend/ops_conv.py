@@ -1,4 +1,4 @@
-"""Conv, ConvTranspose-free: convolutions, and the channel factors (BatchNormalization, Mul, Add) that follow them."""
+"""Conv, Gemm and MatMul, and channel factors (BatchNormalization, Mul, Add) as a layer of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dory.frontend.accumulate import Products, accumulate, products
 from dory.frontend.builder import Builder, canonical_idx, hwc_shape
 from dory.frontend.onnx_file import NodeView
 from dory.frontend.operator import Inputs, Operator, constant, get, need
-from dory.frontend.values import Const, QConst, Quant, Real, Target, Value, View, pending
+from dory.frontend.values import Array, Const, QConst, Quant, Real, Target, Value, View, pending
 from dory.frontend.windows import window_of
 from dory.graph.types import IntArray, Shape, Window
 from dory.layers.conv import ConvAttrs
@@ -135,8 +135,9 @@ def import_conv(b: Builder, node: NodeView, inputs: Inputs) -> Value:
     if any(view.pads) and view.pad_value == quant.zero:
         base_pads = view.pads
         view = View(view.tensor, view.idx)
-    window, spatial = window_of(node, (hwc[0], hwc[1]), rank - 2, weights.shape[2:], base_pads)
-    kernel = QConst(_ohwi(weights.ints), _ohwi(weights.scale.astype(np.float64)))
+    inner = hwc_shape(view.shape, node)
+    window, spatial = window_of(node, (inner[0], inner[1]), rank - 2, weights.shape[2:], base_pads)
+    kernel = QConst(_ohwi(weights.ints), _ohwi(weights.scale))
     p = products(node, kernel, bias_of(node, get(inputs, 2), cout))
     tensor, _ = b.canonical(view, node)
     out_idx = canonical_idx((1, cout, *spatial))
@@ -144,7 +145,7 @@ def import_conv(b: Builder, node: NodeView, inputs: Inputs) -> Value:
     return pending(source)
 
 
-def _ohwi(a: NDArray[np.generic]) -> NDArray[np.generic]:
+def _ohwi(a: Array) -> Array:
     """[O, I, H, W] or [O, I, W] as [O, H, W, I]."""
     a = a if a.ndim == 4 else a[:, :, None, :]
     return np.ascontiguousarray(a.transpose(0, 2, 3, 1))
@@ -210,17 +211,23 @@ def _product(
     return pending(DeferredProduct(node, tensor, quant, window, 1, p, gain, offset, out_idx, axis, columns))
 
 
-def channel_affine(b: Builder, node: NodeView, x: Real, factor: Gains, add: Gains) -> Value:
-    """x * factor + add per channel of [1, C, ...] as a 1x1 depthwise layer with weights of +-127."""
+def channel_affine(b: Builder, node: NodeView, x: Real, axis: int, factor: Gains, add: Gains) -> Value:
+    """x * factor + add along an axis, as a 1x1 depthwise layer with weights of +-127.
+
+    The integer bias then has a resolution of 1/127 input steps: at most 1 LSB from the real-number result.
+    """
     view, quant = b.integers(x, node)
-    tensor, hwc = b.canonical(view, node)
+    view = b.settle(view, node)
+    moved = View(view.tensor, np.moveaxis(view.idx, axis, 1))
+    tensor, hwc = b.canonical(moved, node)
     channels = hwc[2]
-    sign = np.where(factor < 0, -127, 127).astype(np.int64)
+    sign = np.where(factor < 0, -127, 127)
+    weights = np.where(factor == 0, 0, sign).astype(np.int64).reshape(channels, 1, 1, 1)
     scale = np.where(factor == 0, 1.0, np.abs(factor)) / 127.0
-    p = Products(np.where(factor == 0, 0, sign).reshape(channels, 1, 1, 1), scale, np.asarray(add, np.float64))
-    ones, zeros = np.ones(channels), np.zeros(channels)
-    out_idx = canonical_idx(view.shape)
-    return pending(DeferredProduct(node, tensor, quant, Window((1, 1)), channels, p, ones, zeros, out_idx, 1))
+    p = Products(weights, scale, np.asarray(add, np.float64))
+    out_idx = np.moveaxis(canonical_idx(moved.shape), 1, axis)
+    window, ones, zeros = Window((1, 1)), np.ones(channels), np.zeros(channels)
+    return pending(DeferredProduct(node, tensor, quant, window, channels, p, ones, zeros, out_idx, axis))
 
 
 OPERATORS = (

@@ -1,4 +1,4 @@
-"""Element-wise operators: unary functions (tables), Relu and Clip (ranges), additions, channel factors, softmax."""
+"""Element-wise operators: unary functions (tables), Relu and Clip (ranges), additions, channel factors."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dory.errors import UserError
-from dory.frontend.builder import Builder, canonical_idx
+from dory.frontend.builder import Builder, canonical_idx, flat_or_hwc
 from dory.frontend.fold import evaluate
 from dory.frontend.onnx_file import NodeView
-from dory.frontend.operator import Inputs, Operator, constant, need, per_channel, scalar_attr_or_input
+from dory.frontend.operator import Inputs, Operator, channel_axis, constant, need, scalar_attr_or_input
 from dory.frontend.ops_conv import DeferredProduct, channel_affine
 from dory.frontend.values import Array, Const, FloatInput, Pending, QConst, Quant, Real, Target, Value, View, pending
-from dory.graph.types import Shape
 from dory.layers.add import add_attrs
-from dory.layers.softmax import SoftmaxAttrs, softmax_table
 
 QDQ_HINT = "put QuantizeLinear and DequantizeLinear between the two operators"
 
@@ -52,7 +50,7 @@ def import_clip(b: Builder, node: NodeView, inputs: Inputs) -> Value:
 
 
 def import_unary(b: Builder, node: NodeView, inputs: Inputs) -> Value:
-    """Any element-wise function of one activation (further inputs are constant numbers): evaluated on its 256 values."""
+    """Any element-wise function of one activation, evaluated on its 256 values; further inputs are constant numbers."""
     x = need(node, inputs, 0)
     return _function(b, node, [x, *inputs[1:]])
 
@@ -108,17 +106,14 @@ def import_binary(b: Builder, node: NodeView, inputs: Inputs) -> Value:
         raise node.error("a constant divided by an activation", "accepted are factors and offsets per channel")
     if not isinstance(value, (Real, Pending)):
         raise _not_quantised(node, value)
-    channels, axis, rank = _channels(value)
-    a = per_channel(
-        np.moveaxis(array, axis - rank, 1 - rank) if array.ndim == rank and axis != 1 else array, channels, rank
-    )
-    if axis == rank - 1 and rank > 2 and array.ndim == 1:
-        a = np.asarray(array, np.float64) if array.size == channels else None
-    if a is None or not np.all(np.isfinite(a)):
+    axis = channel_axis(array, value.shape, _channel_axis(value))
+    if axis is None or not np.all(np.isfinite(array)):
         raise node.error(
             f"a constant of shape {list(array.shape)} with an activation of {list(value.shape)}",
             "accepted are one number, or one per channel, all finite",
         )
+    channels = value.shape[axis]
+    a = np.broadcast_to(array.astype(np.float64).reshape(-1), (channels,))
     one, zero = np.ones(channels), np.zeros(channels)
     if node.op == "Mul":
         factor, add = a, zero
@@ -130,23 +125,26 @@ def import_binary(b: Builder, node: NodeView, inputs: Inputs) -> Value:
         factor, add = (-one, a) if flipped else (one, -a)
     else:
         factor, add = one, a
-    return _scaled(b, node, value, factor, add)
+    return _scaled(b, node, value, axis, factor, add)
 
 
-def _channels(value: Real | Pending) -> tuple[int, int, int]:
-    """(channels, channel axis, rank); a matrix product's channels are its last axis."""
-    rank = len(value.shape)
-    axis = 1
+def _channel_axis(value: Real | Pending) -> int:
+    """The axis of an activation's channels: the last one of a matrix product, else 1."""
     if isinstance(value, Pending) and isinstance(value.source, DeferredProduct):
-        axis = value.source.channel_axis
-    return (value.shape[axis] if rank > axis else 1), axis, rank
+        return value.source.channel_axis
+    return min(1, len(value.shape) - 1)
 
 
-def _scaled(b: Builder, node: NodeView, value: Real | Pending, factor: Array, add: Array) -> Value:
+def _scaled(b: Builder, node: NodeView, value: Real | Pending, axis: int, factor: Array, add: Array) -> Value:
+    """value * factor + add along the axis."""
     if isinstance(value, Real):
-        return channel_affine(b, node, value, factor, add)
+        return channel_affine(b, node, value, axis, factor, add)
     if not isinstance(value.source, DeferredProduct) or not value.plain:
         raise node.error(f"it follows the unquantised result of {value.source.node.op}", QDQ_HINT)
+    if value.source.channel_axis != axis:
+        raise node.error(
+            f"constants along axis {axis}", f"accepted along the channels, axis {value.source.channel_axis}"
+        )
     return pending(value.source.scaled(factor, add))
 
 
@@ -167,9 +165,7 @@ def import_batchnorm(b: Builder, node: NodeView, inputs: Inputs) -> Value:
     add = beta - mean * factor
     if not (np.all(np.isfinite(factor)) and np.all(np.isfinite(add))):
         raise node.error("its parameters are not finite", "train or export the network again")
-    if isinstance(x, Pending) and isinstance(x.source, DeferredProduct) and x.source.channel_axis != 1:
-        raise node.error("it normalises another axis than the matrix product's outputs", "fold it into the weights")
-    return _scaled(b, node, x, factor, add)
+    return _scaled(b, node, x, min(1, len(x.shape) - 1), factor, add)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +190,7 @@ class DeferredAdd:
 
 
 def _two_activations(b: Builder, node: NodeView, x: Value, y: Value) -> Value:
-    if isinstance(x, Real) and isinstance(y, Real) and _same_view(x, y) and (node.op != "Add" or x.table is not None):
+    if isinstance(x, Real) and isinstance(y, Real) and _same_view(x, y):
         return _function(b, node, [x, y])
     if node.op not in ("Add", "Sum"):
         raise node.error(f"{node.op} of two different activations", "accepted is Add; other operators take constants")
@@ -207,89 +203,17 @@ def _two_activations(b: Builder, node: NodeView, x: Value, y: Value) -> Value:
     vx, vy = b.settle(vx, node), b.settle(vy, node)
     same_memory = b.tensors[vx.tensor].shape == b.tensors[vy.tensor].shape and np.array_equal(vx.idx, vy.idx)
     if not same_memory:
-        idx, shape = canonical_idx(vx.shape), _element_shape(vx)
+        idx, shape = canonical_idx(vx.shape), flat_or_hwc(vx.shape)
         vx = View(b.arrange(vx, idx, shape, node), idx)
         vy = View(b.arrange(vy, idx, shape, node), idx)
     return pending(DeferredAdd(node, (vx, qx), (vy, qy)))
 
 
-def _element_shape(view: View) -> Shape:
-    """An HWC shape for element-wise work on the canonical order of any ONNX shape."""
-    s = view.shape
-    if len(s) in (2, 3, 4) and s[0] == 1:
-        spatial = s[2:]
-        return (spatial[0] if len(spatial) == 2 else 1, spatial[-1] if spatial else 1, s[1])
-    return (1, 1, view.idx.size)
-
-
-@dataclass(frozen=True, eq=False)
-class DeferredSoftmax:
-    """Softmax over the channels of rows; left to the host when nothing quantises it."""
-
-    node: NodeView
-    x: Real
-    columns: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The ONNX shape."""
-        return self.x.shape
-
-    def emit(self, b: Builder, target: Target, lo: int, hi: int) -> View:
-        """The layer, on a (1, rows, columns) view."""
-        if self.node.op != "Softmax":
-            raise self.node.error(
-                "it is quantised", "accepted at the end of the network, as float, for the host to compute"
-            )
-        axis = _softmax_axis(self.node, self.x.shape)
-        view, quant = b.integers(self.x, self.node)
-        view = b.settle(view, self.node)
-        numerator = round(1 / target.scale)
-        if not 1 <= numerator < 1 << 15:
-            raise self.node.error(f"an output scale of {target.scale:g}", "accepted is 2^-15..1, best 1/256")
-        moved = view.idx if _from_axis(self.node) else np.moveaxis(view.idx, axis, -1)
-        order = moved.reshape(-1, self.columns)
-        tensor = view.tensor
-        rows = order - order[:, :1]
-        contiguous = np.array_equal(rows, np.broadcast_to(np.arange(self.columns), rows.shape))
-        out = view.idx
-        if not (contiguous and b.tensors[tensor].shape[2] == self.columns and not np.any(order[:, 0] % self.columns)):
-            wanted = np.arange(order.size, dtype=np.int64)
-            tensor = b.arrange(View(tensor, moved), wanted, (1, order.shape[0], self.columns), self.node)
-            out = wanted.reshape(moved.shape)
-            out = out if _from_axis(self.node) else np.moveaxis(out, -1, axis)
-        attrs = SoftmaxAttrs(softmax_table(quant.scale), numerator, target.zero, lo, hi)
-        return View(b.emit("softmax", self.node, [tensor], attrs, target, (lo, hi)), out)
-
-
-def _from_axis(node: NodeView) -> bool:
-    """Before opset 13 softmax runs over all axes from `axis` on."""
-    return node.opset < 13
-
-
-def _softmax_axis(node: NodeView, shape: tuple[int, ...]) -> int:
-    axis = node.integer("axis", 1 if _from_axis(node) else -1)
-    if not -len(shape) <= axis < len(shape):
-        raise node.error(f"axis {axis} of shape {list(shape)}", "export the network again")
-    return axis % len(shape)
-
-
-def import_softmax(b: Builder, node: NodeView, inputs: Inputs) -> Value:
-    """Softmax over one axis."""
-    x = need(node, inputs, 0)
-    if isinstance(x, Pending):
-        b.integers(x, node)
-    if not isinstance(x, Real):
-        raise _not_quantised(node, x)
-    axis = _softmax_axis(node, x.shape)
-    columns = int(np.prod(x.shape[axis:])) if _from_axis(node) else x.shape[axis]
-    return pending(DeferredSoftmax(node, x, columns))
-
-
 UNARY = (
-    "Sigmoid", "HardSigmoid", "HardSwish", "LeakyRelu", "Tanh", "Elu", "Selu", "Celu", "Gelu", "Mish", "Softplus", "Softsign",
-    "ThresholdedRelu", "Swish", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Erf", "Floor", "Ceil", "Round", "Sign", "Sin", "Cos",
-)  # fmt: skip
+    *("Sigmoid", "HardSigmoid", "HardSwish", "LeakyRelu", "Tanh", "Elu", "Selu", "Celu", "Gelu", "Mish", "Swish"),
+    *("Softplus", "Softsign", "ThresholdedRelu", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Erf"),
+    *("Floor", "Ceil", "Round", "Sign", "Sin", "Cos"),
+)
 TWO = "of an activation and a number, or of functions of one activation"
 
 OPERATORS = (
@@ -319,6 +243,4 @@ OPERATORS = (
         "the layer before it, or depthwise",
         import_batchnorm,
     ),
-    Operator(("Softmax",), "one axis; float at the end of the network: left to the host", "softmax", import_softmax),
-    Operator(("LogSoftmax",), "float at the end of the network", "- (left to the host)", import_softmax),
 )

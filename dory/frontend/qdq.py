@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,14 +65,16 @@ def _along_axis(node: NodeView, array: Array, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(array.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)
 
 
-def _out_dtype(node: NodeView, zero: Array | None) -> np.dtype:
+def _out_dtype(node: NodeView, zero: Array | None) -> np.dtype[Any]:
     if zero is not None:
         dtype = zero.dtype
     else:
         code = node.integer("output_dtype", 0)
-        dtype = {0: np.dtype(np.uint8), 2: np.dtype(np.uint8), 3: np.dtype(np.int8)}.get(code, np.dtype(object))
+        if code not in (0, 2, 3):
+            raise node.error(f"it quantises to ONNX type {code}", _BITS_HINT)
+        dtype = np.dtype(np.int8 if code == 3 else np.uint8)
     if dtype not in (np.dtype(np.uint8), np.dtype(np.int8)):
-        raise node.error(f"it quantises to {'an unsupported type' if dtype == object else dtype}", _BITS_HINT)
+        raise node.error(f"it quantises to {dtype}", _BITS_HINT)
     return dtype
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dory.frontend import ops_conv, ops_elementwise, ops_pool, ops_shape, qdq
+from dory.frontend import ops_conv, ops_elementwise, ops_pool, ops_shape, ops_softmax, qdq
 from dory.frontend.operator import Operator
 
 _ALL: tuple[Operator, ...] = (
     *qdq.OPERATORS,
     *ops_conv.OPERATORS,
     *ops_elementwise.OPERATORS,
+    *ops_softmax.OPERATORS,
     *ops_pool.OPERATORS,
     *ops_shape.OPERATORS,
 )

@@ -37,7 +37,8 @@ class Quant:
         """QuantizeLinear in float32: round half to even, saturate to 0..255. NaN becomes 0."""
         with np.errstate(all="ignore"):
             q = np.rint(np.asarray(real, np.float32) / np.float32(self.scale)).astype(np.float64) + self.zero
-        return np.clip(np.nan_to_num(q, nan=0.0, posinf=255.0, neginf=0.0), 0, 255).astype(np.int64)
+        clipped: IntArray = np.clip(np.nan_to_num(q, nan=0.0, posinf=255.0, neginf=0.0), 0, 255).astype(np.int64)
+        return clipped
 
     def values(self) -> NDArray[np.float32]:
         """DequantizeLinear of 0..255 in float32."""
@@ -52,8 +53,8 @@ class Quant:
 class View:
     """An integer tensor seen in ONNX coordinates: idx[coordinates] is the flat HWC offset.
 
-    With `pads` (top, left, bottom, right), idx is the unpadded canonical [1, C, H, W] or [1, C, W] and the border, which no
-    node has made yet, reads as pad_value: convolutions absorb it.
+    With `pads` (top, left, bottom, right), idx is the unpadded canonical [1, C, H, W] or [1, C, W]; the border, which
+    no node has made yet, reads as pad_value: convolutions absorb it.
     """
 
     tensor: str

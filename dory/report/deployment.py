@@ -54,7 +54,7 @@ def _layer(layer: LayerPlan) -> dict[str, object]:
 def print_deployment(result: Deployment, output: Path) -> None:
     """The same for a person."""
     plan = result.plan
-    console = Console(markup=False, highlight=False)
+    console = plain_console()
     table = Table(box=None, pad_edge=False)
     for title, right in (
         ("layer", False),
@@ -92,6 +92,12 @@ def print_deployment(result: Deployment, output: Path) -> None:
     else:
         console.print("not verified (--verify none)")
     console.print(f"{output}: ready; build with the GAP SDK: make -C {output} all run")
+
+
+def plain_console() -> Console:
+    """A console that never cuts a column when its output is piped into a file or a program."""
+    console = Console(markup=False, highlight=False)
+    return console if console.is_terminal else Console(markup=False, highlight=False, width=160)
 
 
 def memory_lines(plan: Plan) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
 from dory.frontend import ops_table
+from dory.report.deployment import plain_console
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -27,4 +27,4 @@ def print_table() -> None:
         table.add_column(title, overflow="fold")
     for row in rows():
         table.add_row(*row)
-    Console(markup=False).print(table)
+    plain_console().print(table)

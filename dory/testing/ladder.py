@@ -1,6 +1,7 @@
-"""The first rung of the ladder: every integer layer against onnxruntime, given onnxruntime's own inputs of that layer.
+"""The first rung of the ladder: every integer layer against onnxruntime, given its own inputs of that layer.
 
-Needs onnxruntime (extra `quantize`). Graph optimisation is off: fused integer kernels of a default session may saturate.
+Needs onnxruntime (extra `quantize`). Graph optimisation is off: fused integer kernels of a default session may
+saturate.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from dory.frontend import load_with_layouts
-from dory.graph.types import IntArray
+from dory.graph.types import Graph, IntArray
 from dory.layers import LAYERS
 from dory.layers.permute import radix_offsets
 
@@ -36,6 +37,7 @@ class LayerDiff:
 class Ladder:
     """All layers that onnxruntime can be compared with, and the final outputs of both by ONNX name."""
 
+    graph: Graph
     layers: tuple[LayerDiff, ...]
     reference: Mapping[str, IntArray]  # every tensor, computed from the network's inputs alone
     onnxruntime: Mapping[str, NDArray[Any]]  # network outputs
@@ -106,4 +108,4 @@ def climb(path: Path, inputs: Mapping[str, NDArray[Any]], *, rescale_bits: int =
             values[node.output] = y
     start = {t: to_hwc(graph, t, inputs[graph.io_layouts[t].onnx_name]) for t in graph.inputs}
     outputs = {graph.io_layouts[t].onnx_name: truth[graph.io_layouts[t].onnx_name] for t in graph.outputs}
-    return Ladder(tuple(layers), run(graph, start), outputs)
+    return Ladder(graph, tuple(layers), run(graph, start), outputs)

@@ -37,7 +37,9 @@ def requantise(acc: int, mult: int, shift: int, r: Requant) -> int:
 
 def random_requant(rng: np.random.Generator, channels: int) -> Requant:
     mult = rng.integers(0, 2**15, channels)
-    return Requant(mult, rng.integers(10, 30, channels), int(rng.integers(0, 256)), *sorted(rng.integers(0, 256, 2).tolist()))
+    return Requant(
+        mult, rng.integers(10, 30, channels), int(rng.integers(0, 256)), *sorted(rng.integers(0, 256, 2).tolist())
+    )
 
 
 @given(windows(), SEEDS, st.integers(1, 3), st.integers(1, 3), st.sampled_from(["conv", "depthwise", "grouped_conv"]))

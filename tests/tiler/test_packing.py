@@ -45,7 +45,13 @@ def test_pack_fits_the_capacity_or_says_no(blocks, capacity):
 
 def test_solver_finds_what_greedy_misses():
     # Largest first puts the 5 at the bottom, which wastes the space under it; the optimum is the bound.
-    blocks = [Block("a", 32, 0, 1), Block("b", 40, 1, 2), Block("c", 24, 2, 3), Block("d", 48, 3, 4), Block("e", 24, 0, 0)]
+    blocks = [
+        Block("a", 32, 0, 1),
+        Block("b", 40, 1, 2),
+        Block("c", 24, 2, 3),
+        Block("d", 48, 3, 4),
+        Block("e", 24, 0, 0),
+    ]
     blocks += [Block("f", 16, 4, 4), Block("g", 8, 0, 4)]
     bound = lower_bound(blocks)
     offsets = pack(blocks, bound)

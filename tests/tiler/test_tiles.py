@@ -9,7 +9,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dory import _tiler
-from dory.errors import PlanError
 from dory.graph.types import Window
 from dory.layers.base import Access, Geometry, PackedWeights
 from dory.plan import GUARD, guarded
@@ -43,7 +42,9 @@ def geometries(draw: st.DrawFn) -> tuple[Geometry, PackedWeights | None]:
     return geometry, packed
 
 
-def twin(geometry: Geometry, packed: PackedWeights | None, scratch: int, cores: int, budget: int, work: float, setup: int):
+def twin(
+    geometry: Geometry, packed: PackedWeights | None, scratch: int, cores: int, budget: int, work: float, setup: int
+):
     """The pruner's search in plain Python."""
     out, best = geometry.out, None
     c_top = ceil(out[2] / geometry.c_step) * geometry.c_step
