@@ -1,12 +1,12 @@
-/* Arguments of the kernels. Every kernel has the signature void kernel(const void *args), runs on all cores of a team
- * (SPMD: it splits the work by rt_core_id()/rt_core_count()) and touches only what its struct points to. Tensors are
- * HWC, uint8; sizes are elements (= bytes) of the tile in L1, not of the whole layer. Padding is virtual: rows and
- * columns outside the tile that read as pad_value.
+/* Arguments of the kernels. Every kernel has the signature void kernel(const void *args), runs on all cores of a team (SPMD:
+ * it splits the work by rt_core_id()/rt_core_count()) and touches only what its struct points to. Tensors are HWC, uint8;
+ * sizes are elements (= bytes) of the tile in L1, not of the whole layer. Padding is virtual: rows and columns outside the
+ * tile that read as pad_value.
  *
  * Packed weights come in channel groups; a group is its weights followed by its constants
  *     int32 bias[G], int32 mult[G], int32 shift[G]
- * with the input zero-point already folded into bias. y = clip(zero_point + ((acc * mult + (1 << (shift-1))) >> shift),
- * lo, hi), the product in 64 bits. Unused channels of the last group hold zero weights and (0, 0, 1). */
+ * with the input zero-point already folded into bias. y = clip(zero_point + ((acc * mult + (1 << (shift-1))) >> shift), lo, hi),
+ * the product in 64 bits. Unused channels of the last group hold zero weights and (0, 0, 1). */
 #ifndef DORY_KERNELS_H
 #define DORY_KERNELS_H
 
@@ -26,8 +26,8 @@ typedef struct {
   int32_t lo, hi;
 } dory_clip_t;
 
-/* dory_conv: standard convolution, groups of G = 4 output channels: [K4/4][4 channels][4 bytes], K =
- * kernel_h*kernel_w*c_in in (ky, kx, c) order, zero-filled to K4, the next multiple of 4. */
+/* dory_conv: standard convolution, groups of G = 4 output channels: [K4/4][4 channels][4 bytes], K = kernel_h*kernel_w*c_in in
+ * (ky, kx, c) order, zero-filled to K4, the next multiple of 4. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;
@@ -40,9 +40,9 @@ typedef struct {
   dory_clip_t clip;
 } dory_conv_args_t;
 
-/* dory_grouped_conv: any group count (a depthwise convolution with a multiplier is one), G = 1: weights [ky][kx][c_in /
- * groups], zero-filled to a multiple of 4 bytes. The tile's output channel o is channel c_first + o of the layer and
- * reads the c_group_in input channels from ((c_first + o) / c_group_out) * c_group_in on. */
+/* dory_grouped_conv: any group count (a depthwise convolution with a multiplier is one), G = 1: weights [ky][kx][c_in / groups],
+ * zero-filled to a multiple of 4 bytes. The tile's output channel o is channel c_first + o of the layer and reads the c_group_in
+ * input channels from ((c_first + o) / c_group_out) * c_group_in on. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;
@@ -68,8 +68,7 @@ typedef struct {
   dory_clip_t clip;
 } dory_depthwise_args_t;
 
-/* dory_linear: y[n] over a vector of k inputs, groups of G = 4: [K4/4][4 channels][4 bytes]. x is readable up to K4
- * bytes. */
+/* dory_linear: y[n] over a vector of k inputs, groups of G = 4: [K4/4][4 channels][4 bytes]. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;
@@ -78,8 +77,7 @@ typedef struct {
   dory_clip_t clip;
 } dory_linear_args_t;
 
-/* dory_add: y = clip((a * mult_a + b * mult_b + bias) >> shift, lo, hi), all in int32; bias holds zero-points and the
- * half. */
+/* dory_add: y = clip((a * mult_a + b * mult_b + bias) >> shift, lo, hi), all in int32; bias holds zero-points and the half. */
 typedef struct {
   const uint8_t *restrict a;
   const uint8_t *restrict b;
@@ -89,9 +87,8 @@ typedef struct {
   int32_t lo, hi;
 } dory_add_args_t;
 
-/* dory_maxpool, dory_avgpool: c channels in and out. Max: padding never wins. Average: sum of (x - zero_in) over the
- * valid inputs, then y = clip(zero_point + ((sum * mult[n] + (1 << (shift-1))) >> shift)); n is the number of valid
- * inputs of that output. */
+/* dory_maxpool, dory_avgpool: c channels in and out. Max: padding never wins. Average: sum of (x - zero_in) over the valid
+ * inputs, then y = clip(zero_point + ((sum * mult[n] + (1 << (shift-1))) >> shift)); n is the number of valid inputs of that output. */
 typedef struct {
   const uint8_t *restrict x;
   uint8_t *restrict y;
@@ -140,8 +137,8 @@ typedef struct {
   int32_t lines;
 } dory_concat_args_t;
 
-/* dory_permute: y[i] = x[offset(i)] where i counts through the mixed radix count[0..dims), outermost first, and offset
- * is the sum of digit*stride. Runs on L2 directly. */
+/* dory_permute: y[i] = x[offset(i)] where i counts through the mixed radix count[0..dims), outermost first, and offset is the
+ * sum of digit*stride. Runs on L2 directly. */
 #define DORY_PERMUTE_MAX 6
 typedef struct {
   const uint8_t *restrict x;
@@ -151,15 +148,14 @@ typedef struct {
   int32_t stride[DORY_PERMUTE_MAX];
 } dory_permute_args_t;
 
-/* dory_softmax: over the c channels of each of `rows` rows. e = table[max - x] (uint32, table[0] = 2^16), sum in
- * uint32, y = min(255, (e * 2^out_bits + sum / 2) / sum) + zero_point clipped to 0..255 (64-bit numerator), out_bits =
- * 8 for a scale of 1/256. */
+/* dory_softmax: over the c channels of each of `rows` rows. e = table[max - x] (uint32, table[0] = 2^16), sum of e in uint32,
+ * y = clip(zero_point + (e * numerator + sum / 2) / sum, lo, hi), the dividend in 64 bits. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict table; /* uint32 table[256], 4-byte aligned */
   uint8_t *restrict y;
   int32_t rows, c;
-  int32_t numerator; /* e is multiplied by this before the division: round(1 / output scale) */
+  int32_t numerator; /* round(1 / output scale) */
   dory_clip_t clip;
 } dory_softmax_args_t;
 

@@ -4,7 +4,6 @@
 #define DORY_XPULP_H
 
 #include <stdint.h>
-#include <string.h>
 
 #if defined(__riscv) && defined(__pulp__)
 #define DORY_XPULP_BUILTIN 1
@@ -18,6 +17,8 @@ static inline uint32_t xp_load(const void *p) { return *(const xp_word_t *)p; }
 
 static inline void xp_store(void *p, uint32_t v) { *(xp_word_t *)p = v; }
 #else
+#include <string.h>
+
 static inline uint32_t xp_load(const void *p) {
   uint32_t v;
   memcpy(&v, p, sizeof v);

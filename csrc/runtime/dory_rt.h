@@ -30,15 +30,23 @@
  *                                           fn(arg) on `cores` cores, returns when all have finished
  *   void rt_team_barrier(void)
  *   void rt_dma_in(rt_dma_t *job, void *l1, const void *l2, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes)
- *   void rt_dma_out(rt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t
- * stride_bytes) start a copy of `lines` lines; the L2 side advances by stride_bytes a line (ignored for one line); a
- * job may carry several starts before one wait void rt_dma_wait(rt_dma_t *job)         all of the job's copies are
- * done; no-op on an idle handle void rt_ram_read(rt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes) void
- * rt_ram_write(rt_ram_t *job, const void *l2, uint32_t l3, uint32_t bytes) void rt_ram_wait(rt_ram_t *job) no-op on an
- * idle handle uint32_t rt_cycles(void)                cluster cycles, wraps void rt_layer_begin(int layer) marks for
- * profilers and checkers; cost nothing on the chip void rt_layer_end(int layer) void rt_live(int space, const void
- * *base, uint32_t bytes, const uint32_t *ranges, int count) from now on only these [offset, size) pairs of the arena
- * may be touched; space 1 = L1, 2 = L2; nothing on the chip
+ *   void rt_dma_out(rt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes)
+ *                                           start a copy of `lines` lines; the L2 side advances by stride_bytes a line
+ *                                           (ignored for one line); a DMA job may carry several starts before its wait
+ *   void rt_dma_wait(rt_dma_t *job)         all of the job's copies are done; no-op on an idle handle
+ *   void rt_ram_read(rt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes)
+ *   void rt_ram_write(rt_ram_t *job, const void *l2, uint32_t l3, uint32_t bytes)
+ *   void rt_ram_wait(rt_ram_t *job)         no-op on an idle handle
+ *   uint32_t rt_cycles(void)                cluster cycles, wraps
+ *   void rt_layer_begin(int layer)          marks for profilers and checkers; cost nothing on the chip
+ *   void rt_layer_end(int layer)
+ *
+ * and, where RT_CHECKED is defined,
+ *   void rt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count)
+ *                                           from now on only these [offset, size) pairs of the arena may be touched;
+ *                                           space 1 = L1, 2 = L2
+ *   void rt_dump_layer(int layer, const void *l2, uint32_t l3, uint32_t bytes)
+ *                                           a layer's output, for comparison; in RAM when l2 is NULL
  */
 
 #endif

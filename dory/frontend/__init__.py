@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dory.errors import UserError
-from dory.frontend.importer import Imported, import_qdq
+from dory.frontend.importer import Imported, Place, import_qdq
 from dory.frontend.io import from_hwc, to_hwc
 from dory.frontend.kind import require_qdq
 from dory.frontend.onnx_file import read
@@ -13,7 +13,7 @@ from dory.frontend.registry import ops_table
 from dory.graph.rescale import RESCALE_BITS
 from dory.graph.types import Graph
 
-__all__ = ["Imported", "from_hwc", "load", "load_with_layouts", "ops_table", "to_hwc"]
+__all__ = ["Imported", "Place", "from_hwc", "load", "load_with_places", "ops_table", "to_hwc"]
 
 
 def load(path: Path, *, rescale_bits: int = 15) -> Graph:
@@ -21,10 +21,10 @@ def load(path: Path, *, rescale_bits: int = 15) -> Graph:
 
     rescale_bits is the width of the rescale multipliers, 15 or 31.
     """
-    return load_with_layouts(path, rescale_bits=rescale_bits).graph
+    return load_with_places(path, rescale_bits=rescale_bits).graph
 
 
-def load_with_layouts(path: Path, *, rescale_bits: int = 15) -> Imported:
+def load_with_places(path: Path, *, rescale_bits: int = 15) -> Imported:
     """Like `load`, with the place of every quantised ONNX value in the graph, for comparisons layer by layer."""
     if rescale_bits not in RESCALE_BITS:
         raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from dory.errors import UserError
 from dory.frontend.names import safe_name, unique
-from dory.frontend.onnx_file import NodeView
+from dory.frontend.onnx_file import NodeView, OnnxFile
 from dory.frontend.values import FloatInput, Ints, Pending, Quant, Real, Target, Value, View
 from dory.graph.types import U8, IntArray, Node, Shape, Tensor
 from dory.layers import LAYERS
@@ -38,7 +38,8 @@ class InputPort:
 class Builder:
     """Collects the graph of one file during the walk over its nodes."""
 
-    def __init__(self, rescale_bits: int) -> None:
+    def __init__(self, file: OnnxFile, rescale_bits: int) -> None:
+        self.file = file
         self.rescale_bits = rescale_bits
         self.tensors: dict[str, Tensor] = {}
         self.ranges: dict[str, tuple[int, int]] = {}
@@ -77,7 +78,7 @@ class Builder:
                 f"the network input '{x.name}' is quantised twice, with different parameters",
                 "quantise a network input once and let its consumers share the result",
             )
-        return View(x.name, port.idx.reshape(-1)[x.order])
+        return self.moved(View(x.name, port.idx), x.order, node)
 
     def describe_input(self, tensor: str, quant: Quant) -> None:
         """Give an integer network input the scale of its (first) DequantizeLinear."""
@@ -123,6 +124,10 @@ class Builder:
             return view.tensor
         offsets = np.empty_like(idx)
         offsets[want] = idx
+        rows = np.arange(idx.size, dtype=np.int64)
+        if not is_radix(offsets) and not np.array_equal(want, rows):  # in two steps, by way of row-major order
+            view = View(self.arrange(view, rows, (1, 1, idx.size), node), rows)
+            return self.arrange(view, wanted, shape, node)
         key = (view.tensor, offsets.tobytes(), shape)
         if key not in self._arranged:
             attrs = PermuteAttrs(mixed_radix(offsets, node.where), shape)
@@ -205,18 +210,40 @@ class Builder:
             return self.lookup(value.view, target.quantise(value.values()), target, node, value.ops)
         lo, hi = (int(v) for v in target.quantise(np.array([value.lo, value.hi])))
         view = value.source.emit(self, target, lo, max(lo, hi))
-        view = view if value.plain else self.settle(view, node)
-        order = value.order
-        return (
-            view
-            if value.shape == value.source.shape and is_arange(order)
-            else View(view.tensor, view.idx.reshape(-1)[order])
-        )
+        return view if value.unmoved else self.moved(view, value.order, node)
+
+    def moved(self, view: View, order: IntArray, node: NodeView) -> View:
+        """The view whose element k is element order.flat[k] of this one (row-major), with the shape of `order`.
+
+        Indices only, unless the result is no mixed radix: then the data moves to row-major order first.
+        """
+        view = self.settle(view, node)
+        idx: IntArray = view.idx.reshape(-1)[order]
+        if is_radix(idx):
+            return View(view.tensor, idx)
+        rows = np.arange(view.idx.size, dtype=np.int64)
+        return View(self.arrange(view, rows, (1, 1, rows.size), node), order)
+
+    def feeds_only(self, name: str, ops: Collection[str]) -> bool:
+        """Whether the ONNX value reaches only the given operators, quantisation and single-input operators skipped."""
+        found = True
+        for reader in self.file.nodes:
+            if name in reader.inputs and reader.op not in ops:
+                through = reader.op in _TRANSPARENT
+                found = found and through and self.feeds_only(reader.outputs[0], ops)
+        return found and all(port.name != name for port in self.file.outputs)
 
 
-def is_arange(order: IntArray) -> bool:
-    """Whether the flat order is 0, 1, 2, ..."""
-    return bool(np.array_equal(order.reshape(-1), np.arange(order.size)))
+_TRANSPARENT = ("QuantizeLinear", "DequantizeLinear", "Relu", "Clip", "Identity", "Dropout", "Flatten", "Squeeze")
+
+
+def is_radix(order: IntArray) -> bool:
+    """Whether one permute layer can make this order."""
+    try:
+        mixed_radix(order, "")
+    except UserError:
+        return False
+    return True
 
 
 def flat_or_hwc(shape: tuple[int, ...]) -> Shape:

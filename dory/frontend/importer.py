@@ -24,16 +24,25 @@ INT8, UINT8 = 3, 2
 
 
 @dataclass(frozen=True, eq=False)
+class Place:
+    """Where the integers of an ONNX value lie: HWC element k is the value's element order[k] (row-major) plus offset."""
+
+    tensor: str
+    order: IntArray
+    offset: int
+
+
+@dataclass(frozen=True, eq=False)
 class Imported:
     """The graph, and for the ladder: where the integers of each ONNX value that QuantizeLinear makes lie."""
 
     graph: Graph
-    layouts: Mapping[str, tuple[str, IoLayout]]  # ONNX value -> (tensor, layout)
+    places: Mapping[str, Place]
 
 
 def import_qdq(file: OnnxFile, rescale_bits: int) -> Imported:
     """The integer graph of a QDQ file."""
-    b = Builder(rescale_bits)
+    b = Builder(file, rescale_bits)
     env: dict[str, Value] = {name: Const(a) for name, a in file.constants.items()}
     used = {name for node in file.nodes for name in node.inputs} | {p.name for p in file.outputs}
     for port in file.inputs:
@@ -64,7 +73,7 @@ def import_qdq(file: OnnxFile, rescale_bits: int) -> Imported:
         layouts[name] = _layout(name, ip.idx, ip.real, ip.signed)
     graph = finish(file.path.stem, b, tuple(inputs), tuple(outputs), layouts)
     values = {
-        name: (v.view.tensor, _layout(name, v.view.idx, False, v.signed))
+        name: Place(v.view.tensor, _inverse(v.view.idx), 128 if v.signed else 0)
         for name, v in env.items()
         if isinstance(v, Ints) and not any(v.view.pads) and v.view.tensor in graph.tensors
     }
@@ -167,7 +176,7 @@ def _network_output(b: Builder, file: OnnxFile, port: Port, value: Value, layout
         signed = b.file_sign.get(view.tensor, False)
     view = b.settle(view, node)
     if order is not None:
-        view = View(view.tensor, view.idx.reshape(-1)[order])
+        view = b.moved(view, order, node)
     if view.tensor in b.ports:
         raise node.error(
             f"the output '{port.name}' is the network input '{view.tensor}'", "a network must compute its outputs"
@@ -194,7 +203,12 @@ def _output_integers(b: Builder, name: str, value: Real, node: NodeView) -> tupl
 
 def _layout(name: str, idx: IntArray, real: bool, signed: bool) -> IoLayout:
     """The layout of a value whose ONNX element k lies at flat HWC offset idx.flat[k]."""
+    return IoLayout(name, tuple(idx.shape), mixed_radix(_inverse(idx), name), real, 128 if signed else 0)
+
+
+def _inverse(idx: IntArray) -> IntArray:
+    """The flat ONNX index of each HWC element."""
     flat = idx.reshape(-1)
     inverse = np.empty_like(flat)
     inverse[flat] = np.arange(flat.size)
-    return IoLayout(name, tuple(idx.shape), mixed_radix(inverse, name), real, 128 if signed else 0)
+    return inverse

@@ -111,7 +111,7 @@ def read(path: Path) -> OnnxFile:
     constants = {}
     for tensor in graph.initializer:
         try:
-            constants[tensor.name] = numpy_helper.to_array(tensor)
+            constants[_text(tensor.name)] = numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as exc:
             raise UserError(
                 f"initialiser '{tensor.name}' is damaged: {exc}", where=where, hint="export it again"
@@ -168,13 +168,17 @@ def _node(path: Path, proto: onnx.NodeProto, opset: int) -> NodeView:
     attrs = {}
     for a in proto.attribute:
         try:
-            attrs[a.name] = onnx.helper.get_attribute_value(a)
+            attrs[_text(a.name)] = onnx.helper.get_attribute_value(a)
         except ValueError:  # an attribute of an unknown kind, which no importer asks for
             continue
-    domain = "" if proto.domain in DEFAULT_DOMAINS else proto.domain
-    return NodeView(
-        str(path), proto.name, proto.op_type, domain, tuple(proto.input), tuple(proto.output), attrs, proto, opset
-    )
+    domain = "" if proto.domain in DEFAULT_DOMAINS else _text(proto.domain)
+    inputs, outputs = tuple(_text(i) for i in proto.input), tuple(_text(o) for o in proto.output)
+    return NodeView(str(path), _text(proto.name), _text(proto.op_type), domain, inputs, outputs, attrs, proto, opset)
+
+
+def _text(value: str | bytes) -> str:
+    """Protobuf gives bytes where a damaged file's string is not UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _port(value: onnx.ValueInfoProto, where: str) -> Port:
@@ -183,7 +187,7 @@ def _port(value: onnx.ValueInfoProto, where: str) -> Port:
     tensor = value.type.tensor_type
     dims = tensor.shape.dim if tensor.HasField("shape") else []
     shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in dims)
-    return Port(value.name, shape, tensor.elem_type)
+    return Port(_text(value.name), shape, tensor.elem_type)
 
 
 def _sort(nodes: list[NodeView], known: set[str], outputs: tuple[Port, ...], where: str) -> tuple[NodeView, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dory.frontend.builder import Builder, canonical_idx, hwc_shape
+from dory.frontend.builder import Builder, canonical_idx, hwc_shape, is_radix
 from dory.frontend.onnx_file import NodeView
 from dory.frontend.operator import (
     Inputs,
@@ -52,9 +52,13 @@ def rearranged(b: Builder, node: NodeView, value: Value, how: str, argument: lis
     if isinstance(value, QConst):
         return QConst(move(value.ints), move(value.scale))
     if isinstance(value, (FloatInput, Pending)):
-        return replace(value, order=move(value.order))
+        order = move(value.order)
+        if not is_radix(order):
+            raise node.error("a chain of reshapes that cut across each other", "put QuantizeLinear between them")
+        return replace(value, order=order)
+    rows = np.arange(value.view.idx.size, dtype=np.int64)
     view = b.settle(value.view, node)
-    return replace(value, view=View(view.tensor, move(view.idx)))
+    return replace(value, view=b.moved(view, move(rows.reshape(view.shape)), node))
 
 
 def import_reshape(b: Builder, node: NodeView, inputs: Inputs) -> Value:
@@ -211,7 +215,7 @@ class DeferredConcat:
 
 
 def concatenate(b: Builder, node: NodeView, views: list[View], axis: int, target: Target) -> View:
-    """One tensor of several of equal scale: along H, W or C, or end to end in memory when they are vectors."""
+    """One tensor of several of equal scale: along H, W or C, or end to end in memory, or along row-major rows."""
     rank = len(views[0].shape)
     if rank in (3, 4) and axis > 0 and views[0].shape[0] == 1:
         hwc_axis = 2 if axis == 1 else (axis - 2 if rank == 4 else 1)
@@ -223,13 +227,16 @@ def concatenate(b: Builder, node: NodeView, views: list[View], axis: int, target
     shapes = [b.tensors[v.tensor].shape for v in views]
     starts = np.cumsum([0] + [v.idx.size for v in views])
     idx: IntArray = np.concatenate([v.idx + s for v, s in zip(views, starts, strict=False)], axis=axis)
-    if any(s[:2] != (1, 1) for s in shapes) and len({s[1:] for s in shapes}) == 1:
-        return View(_chain(b, node, [v.tensor for v in views], 0, target), idx)  # H is outermost: end to end as well
-    flat = []
-    for v in views:
-        memory = np.arange(v.idx.size, dtype=np.int64)
-        flat.append(b.arrange(View(v.tensor, memory), memory, (1, 1, v.idx.size), node))
-    return View(_chain(b, node, flat, 2, target), idx)
+    end_to_end = is_radix(idx) or b.feeds_only(node.outputs[0], ("Gemm", "MatMul"))  # these take any order
+    if end_to_end and len({s[1:] for s in shapes}) == 1:
+        return View(_chain(b, node, [v.tensor for v in views], 0, target), idx)  # H is outermost
+    if end_to_end:
+        memory = [np.arange(v.idx.size, dtype=np.int64) for v in views]
+        flat = [b.arrange(View(v.tensor, m), m, (1, 1, m.size), node) for v, m in zip(views, memory, strict=True)]
+        return View(_chain(b, node, flat, 2, target), idx)
+    outer = int(np.prod(views[0].shape[:axis], dtype=np.int64))
+    rows = [b.arrange(v, np.arange(v.idx.size), (1, outer, v.idx.size // outer), node) for v in views]
+    return View(_chain(b, node, rows, 2, target), np.arange(idx.size, dtype=np.int64).reshape(idx.shape))
 
 
 def _chain(b: Builder, node: NodeView, tensors: list[str], axis: int, target: Target) -> str:

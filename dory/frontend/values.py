@@ -162,11 +162,15 @@ class Pending:
         return tuple(self.order.shape)
 
     @property
+    def unmoved(self) -> bool:
+        """Neither reshaped nor transposed."""
+        flat = self.order.reshape(-1)
+        return self.shape == self.source.shape and bool(np.array_equal(flat, np.arange(flat.size)))
+
+    @property
     def plain(self) -> bool:
         """Neither reshaped nor clipped."""
-        flat = self.order.reshape(-1)
-        unmoved = self.shape == self.source.shape and bool(np.array_equal(flat, np.arange(flat.size)))
-        return unmoved and self.lo == -np.inf and self.hi == np.inf
+        return self.unmoved and self.lo == -np.inf and self.hi == np.inf
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,7 @@ def _convolutions(b: QdqBuilder, x: Activation) -> list[Activation]:
 
 def _moves(b: QdqBuilder, x: Activation) -> Activation:
     """Operators that move elements, there and back again by another way."""
-    n, channels, rows, columns = x.shape
+    _, channels, rows, columns = x.shape
     y = b.transpose(x, (0, 2, 3, 1), requantise=False)
     y = b.reshape(y, (rows * columns, channels))
     y = b.transpose(b.unsqueeze(y, (2,)), (0, 3, 2, 1))

@@ -16,10 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from dory.frontend import load_with_layouts
+from dory.frontend import load_with_places
 from dory.graph.types import Graph, IntArray
 from dory.layers import LAYERS
-from dory.layers.permute import radix_offsets
 
 
 @dataclass(frozen=True)
@@ -90,14 +89,14 @@ def climb(path: Path, inputs: Mapping[str, NDArray[Any]], *, rescale_bits: int =
     from dory.frontend.io import to_hwc
     from dory.reference import run
 
-    imported = load_with_layouts(path, rescale_bits=rescale_bits)
+    imported = load_with_places(path, rescale_bits=rescale_bits)
     graph = imported.graph
-    truth = run_onnxruntime(path, inputs, tuple(imported.layouts))
+    truth = run_onnxruntime(path, inputs, tuple(imported.places))
     values: dict[str, IntArray] = {}
-    for name, (tensor, layout) in imported.layouts.items():
+    for name, place in imported.places.items():
         data = truth[name] if name in truth else inputs[name]
-        flat = np.asarray(data, np.int64).reshape(-1)[radix_offsets(layout.to_hwc)] + layout.signed_offset
-        values.setdefault(tensor, flat.reshape(graph.tensors[tensor].shape))
+        flat = np.asarray(data, np.int64).reshape(-1)[place.order] + place.offset
+        values.setdefault(place.tensor, flat.reshape(graph.tensors[place.tensor].shape))
     layers = []
     for node in graph.nodes:
         y = LAYERS[node.op].reference(node.attrs, [values[t] for t in node.inputs])

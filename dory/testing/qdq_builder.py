@@ -24,8 +24,8 @@ from dory.testing.samples import random_field
 Act: TypeAlias = Literal["none", "relu", "relu6"] | tuple[float, float]
 """What follows a convolution, linear layer or addition; two numbers are the bounds of a Clip."""
 
-_FEW = 2048
-"""A calibration with fewer elements than this widens the range it saw by a quarter."""
+_WIDEN = ((64, 2.0), (2048, 1.25))
+"""(elements, factor): with fewer elements than this, a calibration widens the range that it saw."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,7 +324,7 @@ class QdqBuilder:
         limits = np.iinfo(self._dtype)
         if scale is None or zero is None:
             finite = real[np.isfinite(real)]
-            widen = 1.25 if real.size < _FEW else 1.0
+            widen = next((factor for few, factor in _WIDEN if real.size < few), 1.0)
             lo = widen * min(0.0, float(finite.min(initial=0)))
             hi = widen * max(0.0, float(finite.max(initial=0)))
             jitter = 1 + self._rng.random() / 64  # a scale with all the bits of a float's mantissa

@@ -26,7 +26,7 @@ def random_field(rng: np.random.Generator, shape: Sequence[int]) -> Floats:
         grid = (min(patches, rows), min(patches, columns))
         layer = rng.random((*image[:2], *grid), np.float32) * 2 - 1
         total += layer[:, :, np.arange(rows) * grid[0] // rows][..., np.arange(columns) * grid[1] // columns]
-    clipped: Floats = np.clip(total * np.float32(0.6), -1, 1)
+    clipped: Floats = np.clip(total * np.float32(0.5), -1, 1)
     return clipped.reshape(tuple(shape))
 
 

@@ -322,7 +322,7 @@ def test_maxpool_of_integers(tmp_path: Path, dtype: type) -> None:
     net.nodes.pop()  # the DequantizeLinear
     y = net.node("MaxPool", net.nodes[-1].output[0], kernel_shape=[2, 2], strides=[2, 2])
     net.output(net.dq(y, 0.05, zero(dtype)))
-    graph, ladder = check_output(net, tmp_path)
+    graph, _ = check_output(net, tmp_path)
     assert ops(graph) == ["maxpool"]
 
 
@@ -396,7 +396,7 @@ def test_pad_at_the_output(tmp_path: Path, value: float) -> None:
     pads = net.const([0, 0, 1, 0, 0, 0, 2, 3], np.int64)
     y = net.node("Pad", net.input((1, 3, 5, 6)), pads, net.const(value, np.float32))
     net.output(net.qdq(y, 0.05, 3))
-    graph, ladder = check_output(net, tmp_path)
+    graph, _ = check_output(net, tmp_path)
     assert ops(graph) == ["pad"]
 
 
@@ -485,7 +485,7 @@ def test_requantisation_after_a_view(tmp_path: Path) -> None:
     net = Net()
     x = net.node("Transpose", net.input((1, 3, 8, 8)), perm=[0, 2, 3, 1])
     net.output(net.qdq(x, 0.06, -3))
-    graph, ladder = check_output(net, tmp_path)
+    graph, _ = check_output(net, tmp_path)
     assert ops(graph) == ["lut"]
 
 
@@ -593,10 +593,7 @@ def test_opsets(tmp_path: Path, opset: int) -> None:
     axes = {"axes": [2, 3]} if opset < 18 else {}
     extra = [] if opset < 18 else [net.const([2, 3], np.int64)]
     y = net.qdq(net.node("ReduceMean", y, *extra, keepdims=1, **axes), 0.05, -128)
-    if opset < 13:
-        y = net.node("Squeeze", y, axes=[2, 3])
-    else:
-        y = net.node("Squeeze", y, net.const([2, 3], np.int64))
+    y = net.node("Squeeze", y, axes=[2, 3]) if opset < 13 else net.node("Squeeze", y, net.const([2, 3], np.int64))
     bias = net.const(np.ones(6), np.float32)  # not optional before opset 11
     net.output(net.qdq(net.node("Gemm", y, net.weight((4, 6)), bias, transB=0), 0.1, 0))
     graph, _ = check(net, tmp_path, compared=4)
