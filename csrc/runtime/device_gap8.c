@@ -1,4 +1,5 @@
 /* The device on GAP8: HyperRAM, read-only file system in HyperFlash, the cluster. */
+#include "pmsis.h"
 #include "bsp/bsp.h"
 #include "bsp/flash.h"
 #include "bsp/flash/hyperflash.h"
@@ -6,7 +7,6 @@
 #include "bsp/fs/readfs.h"
 #include "bsp/ram.h"
 #include "bsp/ram/hyperram.h"
-#include "pmsis.h"
 
 #include "dory_device.h"
 #include "dory_rt.h"

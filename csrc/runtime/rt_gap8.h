@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "bsp/ram.h"
 #include "pmsis.h"
+#include "bsp/ram.h"
 
 #ifndef DORY_CORES
 #error "DORY_CORES must be the number of cluster cores"
@@ -14,7 +14,6 @@
 /* Commands that one handle keeps in flight. The cluster DMA has 16 counters and a layer at most three handles with
  * several commands at a time, so a fifth command waits for the first. */
 #define RT_DMA_RING 4
-#define RT_DMA_MAX_STRIDE 0xffffu
 
 typedef struct {
   pi_cl_dma_cmd_t ring[RT_DMA_RING];
@@ -49,42 +48,10 @@ static inline void rt_team_fork(int cores, void (*fn)(const void *), const void 
   pi_cl_team_fork(cores, rt_team_entry, &call);
 }
 
-static inline void rt_dma_wait_one(rt_dma_t *job) { pi_cl_dma_cmd_wait(&job->ring[job->waited++ % RT_DMA_RING]); }
-
-static inline void rt_dma_command(rt_dma_t *job, uint32_t l2, uint32_t l1, uint32_t lines, uint32_t line,
-                                  uint32_t stride, pi_cl_dma_dir_e direction) {
-  if (job->started - job->waited == RT_DMA_RING) rt_dma_wait_one(job);
-  pi_cl_dma_cmd_t *command = &job->ring[job->started++ % RT_DMA_RING];
-  if (lines == 1) {
-    pi_cl_dma_cmd(l2, l1, line, direction, command);
-  } else {
-    pi_cl_dma_cmd_2d(l2, l1, lines * line, stride, line, direction, command);
-  }
-}
-
-/* Strides above the command's 16-bit field go line by line. */
-static inline void rt_dma_start(rt_dma_t *job, uint32_t l2, uint32_t l1, uint32_t lines, uint32_t line, uint32_t stride,
-                                pi_cl_dma_dir_e direction) {
-  if (lines == 1 || stride <= RT_DMA_MAX_STRIDE) {
-    rt_dma_command(job, l2, l1, lines, line, stride, direction);
-    return;
-  }
-  for (uint32_t i = 0; i < lines; i++) rt_dma_command(job, l2 + i * stride, l1 + i * line, 1, line, 0, direction);
-}
-
-static inline void rt_dma_in(rt_dma_t *job, void *l1, const void *l2, uint32_t lines, uint32_t line_bytes,
-                             uint32_t stride_bytes) {
-  rt_dma_start(job, (uint32_t)l2, (uint32_t)l1, lines, line_bytes, stride_bytes, PI_CL_DMA_DIR_EXT2LOC);
-}
-
-static inline void rt_dma_out(rt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes,
-                              uint32_t stride_bytes) {
-  rt_dma_start(job, (uint32_t)l2, (uint32_t)l1, lines, line_bytes, stride_bytes, PI_CL_DMA_DIR_LOC2EXT);
-}
-
-static inline void rt_dma_wait(rt_dma_t *job) {
-  while (job->waited != job->started) rt_dma_wait_one(job);
-}
+/* Out of line: a layer's loop shares the instruction cache with its kernel. */
+void rt_dma_in(rt_dma_t *job, void *l1, const void *l2, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes);
+void rt_dma_out(rt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes);
+void rt_dma_wait(rt_dma_t *job);
 
 static inline void rt_ram_read(rt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes) {
   job->state = RT_RAM_READ;

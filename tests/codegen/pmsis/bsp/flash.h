@@ -1,0 +1,3 @@
+#include "pmsis.h"
+
+int pi_flash_open(struct pi_device *device);
