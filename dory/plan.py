@@ -24,7 +24,8 @@ GUARD = 16  # bytes left free after every L1 and L2 buffer, so that an overrun i
 class L2Buffer:
     """`copies` blocks of `bytes` at offset in the L2 arena, alive from layer first to last.
 
-    Each block is rounded up and guarded: `stride`. first -1 is before the network starts, last = number of layers is after its end.
+    Each block is rounded up and guarded: `stride`. first -1 is before the network starts, last = number of layers is
+    after its end.
     """
 
     name: str

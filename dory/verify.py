@@ -126,7 +126,7 @@ def compare(dump: Path, plan: Plan, expected: Mapping[str, IntArray]) -> list[La
     if bad:
         c = bad[0]
         raise CheckError(
-            f"{c.different} of {c.compared} bytes differ from the reference in run {c.run + 1}; the first at (h, w, c) ="
+            f"{c.different} of {c.compared} bytes differ from the reference in run {c.run + 1}; the first, (h, w, c) ="
             f" {c.first}: {c.found} instead of {c.wanted} ({len(bad)} layer outputs differ in all)",
             where=f"layer {c.layer}",
             hint="please report this network as a bug",

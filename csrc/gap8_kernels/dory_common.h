@@ -1,49 +1,55 @@
-/* What several kernels share: the final rescale and the split of work over the team. */
+/* What several kernels share: the split of work over the team, the taps of a window, copies. */
 #ifndef DORY_COMMON_H
 #define DORY_COMMON_H
 
 #include <stdint.h>
 
 #include "dory_kernels.h"
+#include "dory_requant.h"
 #include "dory_rt.h"
 #include "xpulp.h"
 
-static inline int32_t dory_clip(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
-
-/* zero_point + ((acc * mult + (1 << (shift-1))) >> shift) within lo..hi; 1 <= shift <= 62. The rounding is half up
- * because the shift is arithmetic (gcc defines >> of negative numbers so). */
-static inline uint8_t dory_requant(int32_t acc, int32_t mult, int32_t shift, const dory_clip_t *clip) {
-  int64_t v = ((int64_t)acc * mult + ((int64_t)1 << (shift - 1))) >> shift;
-  v += clip->zero_point;
-  return (uint8_t)(v < clip->lo ? clip->lo : v > clip->hi ? clip->hi : (int32_t)v);
-}
-
-/* Constants behind the weights of a group of `group` channels: bias, mult, shift. */
-typedef struct {
-  const uint8_t *at;
-  int32_t group;
-} dory_constants_t;
-
-static inline uint8_t dory_finish(const dory_constants_t *c, int32_t channel, int32_t acc, const dory_clip_t *clip) {
-  const int32_t mult = (int32_t)xp_load(c->at + 4 * (c->group + channel));
-  const int32_t shift = (int32_t)xp_load(c->at + 4 * (2 * c->group + channel));
-  return dory_requant(acc, mult, shift, clip);
-}
-
-static inline int32_t dory_bias(const dory_constants_t *c, int32_t channel) {
-  return (int32_t)xp_load(c->at + 4 * channel);
-}
-
-/* This core's share [from, to) of n items. */
+/* Items [from, to). */
 typedef struct {
   int32_t from, to;
 } dory_share_t;
 
+/* This core's share of n items; the shares differ by one item at most. */
 static inline dory_share_t dory_share(int32_t n) {
   const int32_t cores = rt_core_count(), core = rt_core_id();
-  const int32_t each = (n + cores - 1) / cores;
-  const int32_t from = core * each < n ? core * each : n;
-  return (dory_share_t){from, from + each < n ? from + each : n};
+  const int32_t each = n / cores, rest = n % cores;
+  const int32_t from = core * each + (core < rest ? core : rest);
+  return (dory_share_t){from, from + each + (core < rest)};
+}
+
+/* Kernel positions k in [0, kernel) with 0 <= first + k * dilation < size. Steps rather than divides: inside the tensor
+ * there is nothing to step over, and a division takes up to 35 cycles. */
+static inline dory_share_t dory_taps(int32_t first, int32_t kernel, int32_t dilation, int32_t size) {
+  dory_share_t k = {0, kernel};
+  while (k.from < kernel && first + k.from * dilation < 0) k.from++;
+  while (k.to > k.from && first + (k.to - 1) * dilation >= size) k.to--;
+  return k;
+}
+
+/* Elements [c0, c1) of the pixel (y, x) of an HWC tensor. */
+typedef struct {
+  int32_t y, x, c0, c1;
+} dory_run_t;
+
+/* The first elements of [i, to) as far as they lie in one pixel; w columns, c channels. */
+static inline dory_run_t dory_run(int32_t i, int32_t to, int32_t w, int32_t c) {
+  const int32_t p = i / c, c0 = i - p * c, y = p / w;
+  return (dory_run_t){y, p - y * w, c0, c - c0 < to - i ? c : c0 + to - i};
+}
+
+static inline void dory_copy(uint8_t *restrict to, const uint8_t *restrict from, int32_t bytes) {
+  int32_t i = 0;
+  for (; i + 4 <= bytes; i += 4) xp_store(to + i, xp_load(from + i));
+  for (; i < bytes; i++) to[i] = from[i];
+}
+
+static inline void dory_fill(uint8_t *to, int32_t value, int32_t bytes) {
+  for (int32_t i = 0; i < bytes; i++) to[i] = (uint8_t)value;
 }
 
 #endif

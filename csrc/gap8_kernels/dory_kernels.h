@@ -68,7 +68,7 @@ typedef struct {
   dory_clip_t clip;
 } dory_depthwise_args_t;
 
-/* dory_linear: y[n] over a vector of k inputs, groups of G = 4: [K4/4][4 channels][4 bytes]. */
+/* dory_linear: y[n] over a vector of k inputs, groups of G = 4: [K4/4][4 channels][4 bytes], zero-filled to K4. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;
@@ -77,7 +77,8 @@ typedef struct {
   dory_clip_t clip;
 } dory_linear_args_t;
 
-/* dory_add: y = clip((a * mult_a + b * mult_b + bias) >> shift, lo, hi), all in int32; bias holds zero-points and the half. */
+/* dory_add: y = clip((a * mult_a + b * mult_b + bias) >> shift, lo, hi), an arithmetic shift; every sum fits int32.
+ * bias holds the zero-points and the half. */
 typedef struct {
   const uint8_t *restrict a;
   const uint8_t *restrict b;
@@ -87,8 +88,10 @@ typedef struct {
   int32_t lo, hi;
 } dory_add_args_t;
 
-/* dory_maxpool, dory_avgpool: c channels in and out. Max: padding never wins. Average: sum of (x - zero_in) over the valid
- * inputs, then y = clip(zero_point + ((sum * mult[n] + (1 << (shift-1))) >> shift)); n is the number of valid inputs of that output. */
+/* dory_maxpool, dory_avgpool: c channels in and out. Max: padding never wins; a window of padding alone gives lo.
+ * Average: sum of (x - zero_in) over the valid inputs, then
+ * y = clip(zero_point + ((sum * mult[n] + (1 << (shift-1))) >> shift), lo, hi); n is the number of valid inputs of
+ * that output. */
 typedef struct {
   const uint8_t *restrict x;
   uint8_t *restrict y;
@@ -148,8 +151,11 @@ typedef struct {
   int32_t stride[DORY_PERMUTE_MAX];
 } dory_permute_args_t;
 
-/* dory_softmax: over the c channels of each of `rows` rows. e = table[max - x] (uint32, table[0] = 2^16), sum of e in uint32,
- * y = clip(zero_point + (e * numerator + sum / 2) / sum, lo, hi), the dividend in 64 bits. */
+/* dory_softmax: over the c channels of each of `rows` rows, top being the row's largest x:
+ *     e[i] = table[top - x[i]]                    uint32, table[0] = 65536, no entry larger
+ *     sum = sum of e                              uint32: c <= 65535
+ *     y[i] = clip(zero_point + (e[i] * numerator + sum / 2) / sum, lo, hi)
+ * The numerator is 64 bits wide, both divisions are unsigned and round down. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict table; /* uint32 table[256], 4-byte aligned */
@@ -159,6 +165,8 @@ typedef struct {
   dory_clip_t clip;
 } dory_softmax_args_t;
 
+/* Bytes of scratch for a team of `cores` cores: cores * 2 * K4 with K4 = kernel_h * kernel_w * c_in as a multiple of 4
+ * (im2col rows of two pixels a core), and 0. */
 uint32_t dory_conv_scratch(const dory_conv_args_t *a, int32_t cores);
 uint32_t dory_depthwise_scratch(const dory_depthwise_args_t *a, int32_t cores);
 

@@ -9,12 +9,12 @@ void dory_softmax(const void *args) {
     uint8_t *y = a->y + r * a->c;
     int32_t top = 0;
     for (int32_t c = 0; c < a->c; c++) top = x[c] > top ? x[c] : top;
-    uint32_t sum = 0; /* at most 65536 * channels of a tile in L1 < 2^32 */
+    uint32_t sum = 0; /* not zero: the maximum itself contributes table[0] */
     for (int32_t c = 0; c < a->c; c++) sum += xp_load(a->table + 4 * (top - x[c]));
     for (int32_t c = 0; c < a->c; c++) {
       const uint64_t e = xp_load(a->table + 4 * (top - x[c]));
       const int64_t v = (int64_t)((e * (uint32_t)a->numerator + sum / 2) / sum) + a->clip.zero_point;
-      y[c] = (uint8_t)(v < a->clip.lo ? a->clip.lo : v > a->clip.hi ? a->clip.hi : v);
+      y[c] = (uint8_t)(v < a->clip.lo ? a->clip.lo : v > a->clip.hi ? a->clip.hi : (int32_t)v);
     }
   }
 }

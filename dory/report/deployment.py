@@ -106,7 +106,7 @@ def memory_lines(plan: Plan) -> list[str]:
     return [
         f"{plan.network} on {plan.target}: {plan.macs / 1e6:.2f} MMAC, {plan.weight_bytes / 1000:.1f} kB of weights",
         f"L1 {plan.l1_bytes} of {plan.l1_budget} bytes ({plan.l1_bytes / plan.l1_budget:.0%})",
-        f"L2 {l2} of {plan.l2_budget} bytes ({l2 / plan.l2_budget:.0%}): data {plan.l2_bytes}, code about {plan.l2_code}",
+        f"L2 {l2} of {plan.l2_budget} bytes ({l2 / plan.l2_budget:.0%}): data {plan.l2_bytes}, code {plan.l2_code}",
         f"L3 {plan.l3_bytes} of {plan.l3_budget} bytes ({plan.l3_bytes / plan.l3_budget:.0%})",
     ]
 

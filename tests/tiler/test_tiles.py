@@ -115,7 +115,7 @@ def test_pruner_equals_its_python_twin(layer, budget, scratch, work):
 
 @given(geometries(), st.data())
 def test_tiles_cover_every_output_once_and_read_inside_their_buffer(layer, data):
-    geometry, packed = layer
+    geometry, _ = layer
     tile = tuple(data.draw(st.integers(1, o)) for o in geometry.out)
     starts = [range(0, o, t) for o, t in zip(geometry.out, tile, strict=True)]
     for axis, (out, step) in enumerate(zip(geometry.out, tile, strict=True)):
