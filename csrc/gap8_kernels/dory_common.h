@@ -42,13 +42,16 @@ static inline dory_run_t dory_run(int32_t i, int32_t to, int32_t w, int32_t c) {
   return (dory_run_t){y, p - y * w, c0, c - c0 < to - i ? c : c0 + to - i};
 }
 
-static inline void dory_copy(uint8_t *restrict to, const uint8_t *restrict from, int32_t bytes) {
+/* Not inlined: the instruction cache is small. */
+#define DORY_OUT_OF_LINE static __attribute__((noinline, unused))
+
+DORY_OUT_OF_LINE void dory_copy(uint8_t *restrict to, const uint8_t *restrict from, int32_t bytes) {
   int32_t i = 0;
   for (; i + 4 <= bytes; i += 4) xp_store(to + i, xp_load(from + i));
   for (; i < bytes; i++) to[i] = from[i];
 }
 
-static inline void dory_fill(uint8_t *to, int32_t value, int32_t bytes) {
+DORY_OUT_OF_LINE void dory_fill(uint8_t *to, int32_t value, int32_t bytes) {
   for (int32_t i = 0; i < bytes; i++) to[i] = (uint8_t)value;
 }
 

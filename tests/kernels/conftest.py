@@ -1,115 +1,36 @@
-"""Builds the C harness and talks to it: one process answers many kernel calls."""
+"""The C harness in its builds; compiled once a session."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
+from harness import Harness, command_for, compile_program
 
-HERE = Path(__file__).resolve().parent
-CSRC = HERE.parents[1] / "csrc"
-KERNELS, RUNTIME = CSRC / "gap8_kernels", CSRC / "runtime"
-STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-INCLUDE = [f"-I{KERNELS}", f"-I{RUNTIME}"]
-ASAN = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-TSAN = ["-O1", "-g", "-fsanitize=thread"]
-# The order of the table in harness.c.
-FUNCTIONS = [
-    "conv",
-    "grouped_conv",
-    "depthwise",
-    "linear",
-    "add",
-    "maxpool",
-    "avgpool",
-    "lut",
-    "pad",
-    "concat",
-    "permute",
-    "softmax",
-    "crc32",
-    "range",
-    "tile",
-]
-
-Build = Callable[[Sequence[Path], Sequence[str], str], Path]
-
-
-class Harness:
-    """A running harness. Buffers are byte arrays; a call returns (scratch bytes, output bytes)."""
-
-    def __init__(self, executable: Path) -> None:
-        self._executable = executable
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-
-    def call(
-        self, function: str, parameters: Sequence[int], inputs: Sequence[NDArray[np.uint8]], size: int, cores: int = 8
-    ) -> tuple[int, NDArray[np.uint8]]:
-        """Run one function on a team of `cores`; AssertionError with the harness's messages when it died."""
-        if self._process is None:
-            pipe = subprocess.PIPE
-            self._process = subprocess.Popen([self._executable], stdin=pipe, stdout=pipe, stderr=self._errors)
-        head = [FUNCTIONS.index(function), cores, len(parameters), *map(int, parameters), len(inputs)]
-        message = np.array(head, "<i4").tobytes()
-        for x in inputs:
-            message += np.array([x.size], "<i4").tobytes() + x.tobytes()
-        message += np.array([size], "<i4").tobytes()
-        assert self._process.stdin and self._process.stdout
-        try:
-            self._process.stdin.write(message)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        answer = self._process.stdout.read(4 + size)
-        if len(answer) != 4 + size:
-            raise AssertionError(f"{function} failed:\n{self.close()}")
-        return int.from_bytes(answer[:4], "little"), np.frombuffer(answer, np.uint8, offset=4)
-
-    def close(self) -> str:
-        """End the process; what it wrote to stderr. The next call starts another one."""
-        if self._process is None:
-            return ""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
-        self._process = None
-        self._errors.seek(0)
-        text = self._errors.read().decode(errors="replace")
-        self._errors.seek(0)
-        self._errors.truncate()
-        return text
+Build = Callable[[str, str], list[str]]
 
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """build(sources, flags, name): compiles and links with the host's gcc, returns the executable."""
-    folder = tmp_path_factory.mktemp("kernels")
+    """build(main, mode): the command that runs a file of this folder with all kernels and the host runtime."""
+    folder: Path = tmp_path_factory.mktemp("kernels")
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
 
-    def run(sources: Sequence[Path], flags: Sequence[str], name: str) -> Path:
-        command = ["gcc", *STRICT, *flags, *INCLUDE, *map(str, sources), "-o", str(folder / name), "-lpthread"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return folder / name
+    @cache
+    def run(main: str, mode: str) -> list[str]:
+        program = folder / f"{Path(main).stem}-{mode}"
+        compile_program(main, mode, program)
+        return command_for(mode, program)
 
     return run
 
 
-def sources() -> list[Path]:
-    """All kernels and the host runtime, without a main()."""
-    return [*sorted(KERNELS.glob("*.c")), *(RUNTIME / f for f in ("rt_host.c", "rt_host_transfer.c", "dory_crc32.c"))]
-
-
-def _running(build: Build, flags: Sequence[str], name: str) -> Iterator[Harness]:
-    harness = Harness(build([*sources(), HERE / "harness.c"], flags, name))
+def _running(command: list[str]) -> Iterator[Harness]:
+    harness = Harness(command)
     yield harness
     errors = harness.close()
     assert not errors, errors
@@ -118,10 +39,16 @@ def _running(build: Build, flags: Sequence[str], name: str) -> Iterator[Harness]
 @pytest.fixture(scope="session")
 def harness(build: Build) -> Iterator[Harness]:
     """Every kernel under the address and undefined-behaviour sanitizers."""
-    yield from _running(build, ASAN, "harness_asan")
+    yield from _running(build("harness.c", "asan"))
 
 
 @pytest.fixture(scope="session")
 def harness_tsan(build: Build) -> Iterator[Harness]:
     """Every kernel under the thread sanitizer."""
-    yield from _running(build, TSAN, "harness_tsan")
+    yield from _running(build("harness.c", "tsan"))
+
+
+@pytest.fixture(scope="session")
+def harness_builtin(build: Build) -> Iterator[Harness]:
+    """Every kernel in the GAP SDK's spelling."""
+    yield from _running(build("harness.c", "builtin"))
