@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-ROOT = Path(__file__).resolve().parents[1]
+from paths import ROOT
 
 # Examples compile C or solve a plan: how long one takes says nothing about whether it is right.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])

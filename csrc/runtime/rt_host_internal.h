@@ -21,13 +21,20 @@ typedef struct {
 
 _Noreturn void rt_host_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-void rt_host_set_layer(int layer);
+/* An address as "L2 + 128", for messages. */
+typedef struct {
+  char text[40];
+} rt_place_t;
+
+rt_place_t rt_host_place(const uint8_t *p);
 
 /* Starts a checked copy: handle 0 makes a new one. what names it in messages. */
 uint32_t rt_host_start(uint32_t handle, const char *what, rt_area_t to, rt_area_t from);
 void rt_host_wait(uint32_t handle, const char *what);
 void rt_host_idle(const char *what); /* fails when a copy of that kind is in flight */
-void rt_host_repoison(void);         /* destinations in flight, after the arenas' poison was set anew */
+/* Fails when a copy in flight reads or writes a byte of the arena whose flag in `live` is 0. */
+void rt_host_check_live(const uint8_t *arena, uint32_t bytes, const uint8_t *live);
+void rt_host_repoison(void); /* destinations in flight, after the arenas' poison was set anew */
 void rt_host_transfers_free(void);
 
 #endif

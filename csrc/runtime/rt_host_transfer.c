@@ -46,14 +46,22 @@ static void unpoison(const rt_area_t *a) {
 }
 
 uint32_t rt_host_start(uint32_t handle, const char *what, rt_area_t to, rt_area_t from) {
+  if (handle > state.last_handle) rt_host_fail("%s: the handle was not zeroed before its first use", what);
   if (!handle) handle = ++state.last_handle;
   if (bytes_of(&to) == 0) return handle;
   for (int i = 0; i < state.count; i++) {
     const copy_t *c = &state.copies[i];
-    if (overlap(&to, &c->to)) rt_host_fail("%s writes where a %s in flight writes", what, c->what);
-    if (overlap(&to, &c->from)) rt_host_fail("%s writes the source of a %s in flight", what, c->what);
-    if (overlap(&from, &c->to)) rt_host_fail("%s reads the destination of a %s in flight", what, c->what);
+    const char *how = overlap(&to, &c->to)     ? "writes where one in flight writes"
+                      : overlap(&to, &c->from) ? "writes the source of one in flight"
+                      : overlap(&from, &c->to) ? "reads the destination of one in flight"
+                                               : NULL;
+    if (how) {
+      rt_host_fail("%s from %s to %s %s (%s from %s to %s)", what, rt_host_place(from.at).text,
+                   rt_host_place(to.at).text, how, c->what, rt_host_place(c->from.at).text,
+                   rt_host_place(c->to.at).text);
+    }
   }
+  if (overlap(&to, &from)) rt_host_fail("%s from %s onto itself", what, rt_host_place(from.at).text);
   if (state.count == MAX_COPIES) rt_host_fail("%s: more than %d copies in flight", what, MAX_COPIES);
   copy_t *c = &state.copies[state.count++];
   *c = (copy_t){handle, what, to, from, malloc(bytes_of(&from))};
@@ -67,17 +75,24 @@ uint32_t rt_host_start(uint32_t handle, const char *what, rt_area_t to, rt_area_
 }
 
 static void deliver(copy_t *c) {
+  const uint32_t line = c->from.line;
   for (uint32_t i = 0; i < c->from.lines; i++) {
-    const uint8_t *now = c->from.at + (size_t)i * c->from.stride, *then = c->snapshot + (size_t)i * c->from.line;
-    for (uint32_t k = 0; k < c->from.line; k++) {
-      if (now[k] != then[k]) rt_host_fail("the source of a %s in flight was written (line %u, byte %u)", c->what, i, k);
-    }
+    const uint8_t *now = c->from.at + (size_t)i * c->from.stride, *then = c->snapshot + (size_t)i * line;
+    if (memcmp(now, then, line) == 0) continue;
+    uint32_t k = 0;
+    while (now[k] == then[k]) k++;
+    rt_host_fail("source of a %s in flight was written (%s; it reads %u x %u bytes from %s)", c->what,
+                 rt_host_place(now + k).text, c->from.lines, line, rt_host_place(c->from.at).text);
   }
   unpoison(&c->to);
-  for (uint64_t done = 0; done < bytes_of(&c->to); done++) {
-    uint8_t *to = c->to.at + done / c->to.line * c->to.stride + done % c->to.line;
-    if (*to != GARBAGE) rt_host_fail("the destination of a %s in flight was written", c->what);
-    *to = c->snapshot[done];
+  for (uint32_t i = 0; i < c->to.lines; i++) {
+    uint8_t *to = c->to.at + (size_t)i * c->to.stride;
+    for (uint32_t k = 0; k < line; k++) {
+      if (to[k] == GARBAGE) continue;
+      rt_host_fail("destination of a %s in flight was written (%s; it writes %u x %u bytes to %s)", c->what,
+                   rt_host_place(to + k).text, c->to.lines, line, rt_host_place(c->to.at).text);
+    }
+    memcpy(to, c->snapshot + (size_t)i * line, line);
   }
   free(c->snapshot);
 }
@@ -85,20 +100,40 @@ static void deliver(copy_t *c) {
 void rt_host_wait(uint32_t handle, const char *what) {
   if (handle > state.last_handle) rt_host_fail("%s: wait for a handle that was never started", what);
   int kept = 0;
-  for (int i = 0; handle && i < state.count; i++) {
+  for (int i = 0; i < state.count; i++) {
     if (state.copies[i].handle == handle) {
       deliver(&state.copies[i]);
     } else {
       state.copies[kept++] = state.copies[i];
     }
   }
-  if (handle) state.count = kept;
+  state.count = kept;
   rt_host_repoison(); /* a word may be shared with a neighbour that is still in flight */
+}
+
+void rt_host_check_live(const uint8_t *arena, uint32_t bytes, const uint8_t *live) {
+  for (int i = 0; i < state.count; i++) {
+    for (int side = 0; side < 2; side++) {
+      const rt_area_t *a = side ? &state.copies[i].to : &state.copies[i].from;
+      const uintptr_t at = (uintptr_t)a->at - (uintptr_t)arena;
+      if (at >= bytes) continue;
+      for (uint32_t n = 0; n < a->lines; n++) {
+        if (memchr(live + at + (size_t)n * a->stride, 0, a->line)) {
+          rt_host_fail("the buffer at %s is given up while a %s in flight %s it", rt_host_place(a->at).text,
+                       state.copies[i].what, side ? "writes" : "reads");
+        }
+      }
+    }
+  }
 }
 
 void rt_host_idle(const char *what) {
   for (int i = 0; i < state.count; i++) {
-    if (strcmp(state.copies[i].what, what) == 0) rt_host_fail("a %s is still in flight at the end of the layer", what);
+    const copy_t *c = &state.copies[i];
+    if (strcmp(c->what, what) == 0) {
+      rt_host_fail("%s from %s to %s was never waited for", what, rt_host_place(c->from.at).text,
+                   rt_host_place(c->to.at).text);
+    }
   }
 }
 

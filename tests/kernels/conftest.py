@@ -20,9 +20,23 @@ INCLUDE = [f"-I{KERNELS}", f"-I{RUNTIME}"]
 ASAN = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 TSAN = ["-O1", "-g", "-fsanitize=thread"]
 # The order of the table in harness.c.
-FUNCTIONS = (
-    "conv grouped_conv depthwise linear add maxpool avgpool lut pad concat permute softmax crc32 range tile"
-).split()
+FUNCTIONS = [
+    "conv",
+    "grouped_conv",
+    "depthwise",
+    "linear",
+    "add",
+    "maxpool",
+    "avgpool",
+    "lut",
+    "pad",
+    "concat",
+    "permute",
+    "softmax",
+    "crc32",
+    "range",
+    "tile",
+]
 
 Build = Callable[[Sequence[Path], Sequence[str], str], Path]
 

@@ -211,9 +211,7 @@ def run_grouped(
 
 
 @given(seed=seeds, win=windows, groups=st.integers(1, 5), per=pairs(st.integers(1, 4)), cores=teams)
-def test_grouped_conv(
-    harness: Any, seed: int, win: Sliding, groups: int, per: tuple[int, int], cores: int
-) -> None:
+def test_grouped_conv(harness: Any, seed: int, win: Sliding, groups: int, per: tuple[int, int], cores: int) -> None:
     run_grouped(harness.call, seed, win, groups, per, cores)
 
 
