@@ -70,18 +70,14 @@ def speed(console: Console, seconds: float) -> None:
 
 def main() -> None:
     """Prints both."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0, help="host time of each speed measurement")
     console = Console()
     speed(console, parser.parse_args().seconds)
     table = Table("figure", "published", "simulated", "difference", title="Timing, cycles")
     for row in all_rows():
         difference = f"{row.measured - row.expected:+.1f}"
-        table.add_row(
-            row.name, f"{row.expected:g}", f"{row.measured:g}", difference, style="" if row.good else "red"
-        )
+        table.add_row(row.name, f"{row.expected:g}", f"{row.measured:g}", difference, style="" if row.good else "red")
     console.print(table)
 
 

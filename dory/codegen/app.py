@@ -20,7 +20,13 @@ MARKER = "plan.json"  # its presence makes a folder one of ours
 RUNTIME_COMMON = (
     "iss_calls.h",
     "sim.ld",
-    "dory_ctx.h", "dory_device.h", "dory_rt.h", "dory_tile.h", "dory_crc32.h", "dory_crc32.c")
+    "dory_ctx.h",
+    "dory_device.h",
+    "dory_rt.h",
+    "dory_tile.h",
+    "dory_crc32.h",
+    "dory_crc32.c",
+)
 RUNTIME_PREFIXES = ("rt_", "device_")
 
 

@@ -100,8 +100,8 @@ def simulate(
 ) -> Simulation:
     """Build and run an application folder, two inferences in a row.
 
-    Raises UserError (no compiler, not an application) or CheckError (the program fails; SimulationError names function and
-    line).
+    Raises UserError (no compiler, not an application) or CheckError (the program fails; SimulationError names
+    function and line).
     """
     plan = load_plan(app)
     data = {p.name: p.read_bytes() for p in sorted((app / "data").glob("*.bin"))}
@@ -138,9 +138,7 @@ def _account(plan: Plan, machine: Machine, run: RunResult) -> Simulation:
     layers = []
     for plan_layer, marks in zip(plan.layers, last, strict=True):
         instructions, causes = _mean(marks, plan.cores)
-        layers.append(
-            LayerCycles(plan_layer.name, plan_layer.op, plan_layer.macs, marks.cycles, instructions, causes)
-        )
+        layers.append(LayerCycles(plan_layer.name, plan_layer.op, plan_layer.macs, marks.cycles, instructions, causes))
     total = last[-1].begin + last[-1].cycles - last[0].begin
     return Simulation(plan, machine.params, total, tuple(layers), machine.dump(), machine, run)
 

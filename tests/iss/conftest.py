@@ -8,8 +8,9 @@ from pathlib import Path
 
 import iss_toolchain as toolchain
 import pytest
+from iss_presets import gap8_gvsoc
 
-from dory.sim.iss import Machine, gap8_gvsoc
+from dory.sim.iss import Machine
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import struct
 
 from dory.sim.iss import _iss
 
-TABLE: dict[tuple[str, str], tuple[int, int]] = {
-    (n, f): (match, mask) for n, match, mask, f, _ in _iss.opcode_table()
-}
+TABLE: dict[tuple[str, str], tuple[int, int]] = {(n, f): (match, mask) for n, match, mask, f, _ in _iss.opcode_table()}
 FORMATS: dict[str, list[str]] = {}
 for _name, _form in TABLE:
     FORMATS.setdefault(_name, []).append(_form)
@@ -25,9 +23,7 @@ def _j(imm: int) -> int:
     return (imm >> 20 & 1) << 31 | (imm >> 1 & 1023) << 21 | (imm >> 11 & 1) << 20 | (imm >> 12 & 255) << 12
 
 
-def word(
-    name: str, *, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, imm2: int = 0, form: str = ""
-) -> int:
+def word(name: str, *, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, imm2: int = 0, form: str = "") -> int:
     """The word; `imm` is the immediate (branch offsets in bytes), `imm2` a field's size - 1, a count."""
     form = form or FORMATS[name][0]
     match, _ = TABLE[name, form]

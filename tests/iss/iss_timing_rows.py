@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from iss_encode import code, li, word
+from iss_presets import gap8, gap8_gvsoc
 
-from dory.sim.iss import FC, IssParams, Machine, gap8, gap8_gvsoc
+from dory.sim.iss import FC, IssParams, Machine
 
 MAIN, STUBS, FUNCTION = 0x1C00_8000, 0x1C01_0000, 0x1C01_8000
 L1, L2 = 0x1000_0000, 0x1C02_0000
@@ -116,9 +117,7 @@ def core_rows() -> Iterator[Row]:
     for divisor in (0, 1, 2, 1000, 0x7FFFFFFF, 0x80000000):
         setup = [*buffer, *li(14, divisor)]
         zeros = 32 - divisor.bit_length()
-        yield Row(
-            f"divu by {divisor:#x}", zeros + 3, straight(m, word("divu", rd=T0, rs1=12, rs2=14), setup=setup)
-        )
+        yield Row(f"divu by {divisor:#x}", zeros + 3, straight(m, word("divu", rd=T0, rs1=12, rs2=14), setup=setup))
     yield Row("branch taken", 3, straight(m, word("beq", imm=4)))
     yield Row("branch not taken", 1, straight(m, word("bne", imm=4)))
     yield Row("jal", 2, straight(m, word("jal", imm=4)))
@@ -227,9 +226,7 @@ def ram_rows() -> Iterator[Row]:
     fast = dataclasses.replace(gap8(), fc_khz=250_000, cluster_khz=175_000)
     for size in (512, 8192):
         microseconds = 8 + (223 + 0.99 * size + 187 * bursts(size)) / 250
-        yield Row(
-            f"board: HyperRAM read, cluster, {size} B", microseconds * 175, ram(fast, size, RAM_READ, 0)
-        )
+        yield Row(f"board: HyperRAM read, cluster, {size} B", microseconds * 175, ram(fast, size, RAM_READ, 0))
     slow = dataclasses.replace(gap8_gvsoc(), fc_khz=50_000, cluster_khz=50_000)
     for size, cycles in ((512, 885), (1024, 1518), (4096, 5293), (32768, 40554)):
         yield Row(f"vendor simulator: HyperRAM read, FC, {size} B", cycles, ram(slow, size, RAM_READ, FC))

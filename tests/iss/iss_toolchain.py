@@ -8,7 +8,7 @@ from pathlib import Path
 
 GCC = shutil.which("riscv64-unknown-elf-gcc")
 SUPPORT = Path(__file__).parent / "support"
-CALLS = Path(__file__).parents[2] / "dory" / "sim" / "iss"
+CALLS = Path(__file__).parents[2] / "csrc" / "runtime"
 FLAGS = ["-march=rv32imc", "-mabi=ilp32", "-misa-spec=2.2", "-ffreestanding", "-nostdlib", "-g"]
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from iss_encode import RET, code, li, word
+from iss_presets import gap8, gap8_gvsoc
 
-from dory.sim.iss import FC, IssParams, Machine, SimulationError, _iss, gap8_gvsoc
+from dory.sim.iss import FC, Machine, SimulationError, _iss
 
 PROGRAM = 0x1C00_8000
 L1, L2 = 0x1000_0400, 0x1C04_0000
@@ -94,14 +95,8 @@ def test_post_increment_into_the_loaded_register_keeps_the_loaded_value() -> Non
         *(("bne", a, b, a != b) for a in (0, 1) for b in (0, 1)),
         *(("bltu", a, b, a < b) for a in (0, 1, 0xFFFFFFFF) for b in (0, 1, 0xFFFFFFFF)),
         *(("bgeu", a, b, a >= b) for a in (0, 1, 0xFFFFFFFF) for b in (0, 1, 0xFFFFFFFF)),
-        *(
-            ("blt", a, b, t)
-            for a, b, t in ((0, 1, 1), (1, 0, 0), (0xFFFFFFFF, 0, 1), (0x7FFFFFFF, 0x80000000, 0))
-        ),
-        *(
-            ("bge", a, b, t)
-            for a, b, t in ((0, 1, 0), (1, 1, 1), (0xFFFFFFFF, 0, 0), (0x7FFFFFFF, 0x80000000, 1))
-        ),
+        *(("blt", a, b, t) for a, b, t in ((0, 1, 1), (1, 0, 0), (0xFFFFFFFF, 0, 1), (0x7FFFFFFF, 0x80000000, 0))),
+        *(("bge", a, b, t) for a, b, t in ((0, 1, 0), (1, 1, 1), (0xFFFFFFFF, 0, 0), (0x7FFFFFFF, 0x80000000, 1))),
         *(("p.beqimm", a, b, t) for a, b, t in ((5, 5, 1), (5, 6, 0), (0xFFFFFFF0, -16, 1), (16, -16, 0))),
         *(("p.bneimm", a, b, t) for a, b, t in ((5, 5, 0), (5, 6, 1), (0xFFFFFFFF, -1, 0), (15, 15, 0))),
     ],
@@ -162,9 +157,7 @@ def test_nested_hardware_loops(outer: int, inner: int, tail: int) -> None:
 
 def test_loop_over_compressed_instructions() -> None:
     c_addi_x13_1 = 0x0685
-    MACHINE.write(
-        PROGRAM, code(word("lp.setupi", imm=3, imm2=10)) + c_addi_x13_1.to_bytes(2, "little") * 2 + code(RET)
-    )
+    MACHINE.write(PROGRAM, code(word("lp.setupi", imm=3, imm2=10)) + c_addi_x13_1.to_bytes(2, "little") * 2 + code(RET))
     MACHINE.run(entry=PROGRAM, core=0)
     assert MACHINE.registers(0)[13] == 20
 
@@ -237,11 +230,9 @@ def test_junk_ends_in_an_error_or_an_exit(core: int) -> None:
     """Any bytes, any registers, any runtime call: an answer, not a crash or a hang."""
 
     @settings(max_examples=300, deadline=None, derandomize=True, database=None)
-    @given(
-        st.lists(JUNK, min_size=1, max_size=24), st.lists(PLACE, min_size=30, max_size=30), st.integers(0, 31)
-    )
+    @given(st.lists(JUNK, min_size=1, max_size=24), st.lists(PLACE, min_size=30, max_size=30), st.integers(0, 31))
     def check(words: list[int], values: list[int], call: int) -> None:
-        m = Machine(IssParams(l2_bytes=512 * 1024, ram_bytes=4096))
+        m = Machine(dataclasses.replace(gap8(), l2_bytes=512 * 1024, ram_bytes=4096))
         m.write(PROGRAM, code(*words))
         registers = {i + 2: v for i, v in enumerate(values)} | {17: call}
         try:

@@ -14,9 +14,7 @@ from dory.sim.iss import FC, Machine
 
 CORNERS = [0, 1, 2, 3, 31, 32, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000]
 CORNERS += [0xFFFFFFFF, 0xFFFFFFFE, 0x80808080, 0x7F7F7F7F, 0x80008000, 0x7FFF7FFF, 0xFF80FF80, 0xFFFF8000]
-operand = st.one_of(
-    st.sampled_from(CORNERS), st.integers(0, 0xFFFFFFFF), st.integers(-200, 200).map(semantics.u)
-)
+operand = st.one_of(st.sampled_from(CORNERS), st.integers(0, 0xFFFFFFFF), st.integers(-200, 200).map(semantics.u))
 
 COMPUTING = {"R", "R1", "I", "SHIFT", "NORM", "FIELD", "SIMM6", "UIMM6", "LANE"}
 # Recordings only: scalar complex products (a quirk of the vendor's simulator), Viterbi pair (hidden state).
@@ -63,17 +61,13 @@ def test_result(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_x0_stays_zero(name: str) -> None:
     rs2 = 12 if FORMATS[name][0] in ("R", "NORM") else 0
-    MACHINE.write(
-        PROGRAM, code(word(name, rd=0, rs1=11, rs2=rs2, imm=1), word("add", rd=10, rs1=0, rs2=0), RET)
-    )
+    MACHINE.write(PROGRAM, code(word(name, rd=0, rs1=11, rs2=rs2, imm=1), word("add", rd=10, rs1=0, rs2=0), RET))
     MACHINE.run(entry=PROGRAM, registers={10: 5, 11: 0x12345678, 12: 0x87654321})
     assert MACHINE.registers(FC)[10] == 0
 
 
 def test_upper_immediates() -> None:
-    MACHINE.write(
-        PROGRAM, code(word("lui", rd=10, imm=0xABCDE000), word("auipc", rd=11, imm=0xFFFFF000), RET)
-    )
+    MACHINE.write(PROGRAM, code(word("lui", rd=10, imm=0xABCDE000), word("auipc", rd=11, imm=0xFFFFF000), RET))
     MACHINE.run(entry=PROGRAM)
     assert MACHINE.registers(FC)[10:12] == [0xABCDE000, PROGRAM + 4 - 0x1000]
 

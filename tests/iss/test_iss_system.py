@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iss_presets import gap8
 
+from dory import targets
 from dory.errors import UserError
 from dory.sim.iss import FC, IssParams, Machine, SimulationError
 from dory.sim.iss.trace import chrome_trace
@@ -208,9 +211,7 @@ def test_bytes_move_at_the_modelled_time(build: Build) -> None:
     ],
 )
 def test_refused_calls_say_why(build: Build, body: str, message: str) -> None:
-    functions = (
-        TEAM + "static void nested(void *p) { rt_team_fork(2, work, p); }\nvoid *keep[] = {work, nested};"
-    )
+    functions = TEAM + "static void nested(void *p) { rt_team_fork(2, work, p); }\nvoid *keep[] = {work, nested};"
     functions += "\nstatic void entry(void *arg);"
     assert message in str(fails(start(build, body, functions), "call"))
 
@@ -225,9 +226,7 @@ def test_the_fc_has_no_cluster_dma(build: Build) -> None:
 
 
 def test_unwritten_l1_is_an_error_until_written(build: Build) -> None:
-    start(
-        build, "rt_poison(a, 64); *(volatile uint32_t *)(a + 8) = 1; out[0] = *(volatile uint32_t *)(a + 8);"
-    ).run()
+    start(build, "rt_poison(a, 64); *(volatile uint32_t *)(a + 8) = 1; out[0] = *(volatile uint32_t *)(a + 8);").run()
     dma = "rt_poison(a, 64); rt_dma_wait(rt_dma_start(0, a, near, 1, 64, 0, 0));"
     dma += "out[0] = *(volatile uint32_t *)(a + 60);"
     start(build, dma).run()
@@ -318,7 +317,7 @@ def test_clock_ratio_only_changes_what_crosses_it(build: Build) -> None:
     elf = build(program("rt_team_fork(8, work, near);", TEAM))
     results = []
     for fc, cluster in ((100_000, 100_000), (250_000, 175_000)):
-        m = Machine(IssParams(fc_khz=fc, cluster_khz=cluster))
+        m = Machine(dataclasses.replace(gap8(), fc_khz=fc, cluster_khz=cluster))
         m.load_elf(elf)
         results.append(m.run())
     same, apart = results
@@ -369,16 +368,24 @@ def test_missing_foreign_and_truncated_elf_files(tmp_path: Path, build: Build) -
             continue
     elf.write_bytes(whole)
     with pytest.raises(UserError, match="outside L1 and L2"):
-        Machine(IssParams(l2_base=0x2000_0000)).load_elf(elf)
+        Machine(dataclasses.replace(gap8(), l2_base=0x2000_0000)).load_elf(elf)
 
 
-def test_parameters_from_a_dictionary() -> None:
-    p = IssParams.from_dict({"l2_access": 12, "ram_read_fc": {"setup": 1, "per_byte": 2.0}})
+def test_parameters_of_a_custom_target(tmp_path: Path) -> None:
+    def of(text: str) -> IssParams:
+        path = tmp_path / "chip.toml"
+        path.write_text('base = "gap8"\nname = "chip"\n' + text)
+        return IssParams.of(targets.load(str(path)))
+
+    p = of("[timing]\nl2_access = 12\nram_read_fc = { setup = 1, per_byte = 2.0 }\n")
     assert (p.l2_access, p.ram_read_fc.per_byte, p.mulh) == (12, 2.0, 5)
     with pytest.raises(UserError, match="no_such"):
-        IssParams.from_dict({"no_such": 1})
-    for bad in ({"cores": 9}, {"l1_banks": 3}, {"icache_bytes": 1000}, {"l2_access": 0}, {"cluster_khz": 0}):
+        of("[timing]\nno_such = 1\n")
+    for bad in ("l1_banks = 3", "icache_bytes = 1000", "l2_access = 0", 'mulh = "five"', "ram_read_fc = 3"):
         with pytest.raises(UserError):
-            IssParams.from_dict(bad)
+            of(f"[timing]\n{bad}\n")
+    for bad in ("[cluster]\ncores = 9\n", "[clocks]\ncluster_khz = 0\n"):
+        with pytest.raises(UserError):
+            of(bad)
     with pytest.raises(UserError, match="gap8-gvsoc"):
         Machine("gap9")

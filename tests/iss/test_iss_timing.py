@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from iss_encode import RET, code, word
+from iss_presets import gap8, gap8_gvsoc
 from iss_timing_rows import DMA_START, DMA_WAIT, L1, L2, MAIN, NOP, Row, Text, all_rows, li, run
 
 from dory.errors import UserError
-from dory.sim.iss import IssParams, Machine, RunResult, gap8, gap8_gvsoc
+from dory.sim.iss import IssParams, Machine, RunResult
 from dory.sim.iss.listing import listing, render
 
 ROWS = all_rows()

@@ -1,14 +1,13 @@
 """Instruction-set simulator of GAP8: RV32IMC and Xpulp, nine cores, memories, DMA, HyperRAM, and timing."""
 
 from dory.sim.iss.machine import FC, Machine
-from dory.sim.iss.params import PRESETS, IssParams, RamLaw, gap8, gap8_gvsoc
+from dory.sim.iss.params import IssParams, RamLaw
 from dory.sim.iss.program import Program, load_program
 from dory.sim.iss.result import CAUSES, LayerRun, RunResult, SimulationError, Tally, TraceEvent
 
 __all__ = [
     "CAUSES",
     "FC",
-    "PRESETS",
     "IssParams",
     "LayerRun",
     "Machine",
@@ -18,7 +17,5 @@ __all__ = [
     "SimulationError",
     "Tally",
     "TraceEvent",
-    "gap8",
-    "gap8_gvsoc",
     "load_program",
 ]

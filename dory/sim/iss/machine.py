@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dory import targets
 from dory.errors import UserError
 from dory.sim.iss import _iss
-from dory.sim.iss.params import PRESETS, IssParams
+from dory.sim.iss.params import IssParams
 from dory.sim.iss.program import Program, load_program
 from dory.sim.iss.result import EVENT_KINDS, LayerRun, RunResult, SimulationError, Tally, TraceEvent
 
@@ -39,11 +40,9 @@ class Machine:
     """One instance is one chip: nothing is shared between instances."""
 
     def __init__(self, params: IssParams | str = "gap8") -> None:
-        """`params` or the name of a preset. Raises UserError for an unknown name."""
+        """`params`, or the name of a target. Raises UserError for an unknown name."""
         if isinstance(params, str):
-            if params not in PRESETS:
-                raise UserError(f"no simulator preset {params!r}", hint=f"one of {', '.join(PRESETS)}")
-            params = PRESETS[params]()
+            params = IssParams.of(targets.load(params))
         self.params = params
         self.program: Program | None = None
         self._core = _iss.Core(params.packed())
@@ -69,9 +68,7 @@ class Machine:
         code = [s for s in program.segments if s.executable and low <= s.address < high]
         if code:
             ranges = [(f.start, f.end) if low <= f.start < high else (low, low) for f in program.functions]
-            self._core.set_functions(
-                ranges, min(s.address for s in code), max(s.address + s.size for s in code)
-            )
+            self._core.set_functions(ranges, min(s.address for s in code), max(s.address + s.size for s in code))
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Bytes into L1 or L2. Raises IndexError outside them."""
@@ -129,8 +126,7 @@ class Machine:
         core, names = self._core, self._function_names()
         tallies = tuple(Tally.from_raw(t) for t in core.tallies())
         rows = [
-            {n: Tally.from_raw(t) for n, t in zip(names, row, strict=True) if t[1]}
-            for row in core.function_tallies()
+            {n: Tally.from_raw(t) for n, t in zip(names, row, strict=True) if t[1]} for row in core.function_tallies()
         ]
         _, per_cycle = core.ticks()
         layers = []

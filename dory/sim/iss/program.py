@@ -104,9 +104,7 @@ def _symbols(elf: Any) -> tuple[dict[str, int], tuple[Function, ...]]:
     """All named symbols, and those that mark code: functions, and labels of hand-written assembly."""
     table = elf.get_section_by_name(".symtab")
     code = [
-        (s["sh_addr"], s["sh_addr"] + s["sh_size"])
-        for s in elf.iter_sections()
-        if s["sh_flags"] & 4 and s["sh_size"]
+        (s["sh_addr"], s["sh_addr"] + s["sh_size"]) for s in elf.iter_sections() if s["sh_flags"] & 4 and s["sh_size"]
     ]
     named: dict[str, int] = {}
     starts: dict[int, tuple[str, int]] = {}
