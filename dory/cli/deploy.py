@@ -28,8 +28,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--verify",
         choices=("host", "sim", "none"),
         default="host",
-        help="how to check the C code: host (the default) builds it for this machine with sanitizers; sim runs it in the"
-        " instruction-set simulator, which needs a RISC-V compiler and gives cycles",
+        help="how to check the C code: host (the default) builds it for this machine with sanitizers; sim runs it in"
+        " the instruction-set simulator, which needs a RISC-V compiler and gives cycles",
     )
     p.add_argument(
         "--rescale-bits",

@@ -14,17 +14,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p = commands.add_parser(
         "simulate",
         help="cycle-level run of an application in the instruction-set simulator",
-        description="Build an application folder with the stock RISC-V compiler, run two inferences in the in-tree GAP8 simulator,"
-        " compare every layer with the reference and print cycles per layer (of the second inference).",
+        description="Build an application folder with the stock RISC-V compiler, run two inferences in the in-tree GAP8"
+        " simulator, compare every layer with the reference and print cycles per layer (of the second inference).",
     )
     p.add_argument("app", type=Path, metavar="APP")
     p.add_argument("--target", metavar="NAME|FILE.toml", help="timing of the chip (default: the plan's target)")
     p.add_argument("--fc-mhz", type=float, metavar="MHZ", help="clock of the fabric controller (default: the target's)")
     p.add_argument("--cluster-mhz", type=float, metavar="MHZ", help="clock of the cluster (default: the target's)")
     p.add_argument("--icache", type=int, metavar="BYTES", help="size of the cluster's instruction cache, e.g. 4096")
-    p.add_argument(
-        "--max-cycles", type=int, default=20_000_000_000, metavar="N", help="stop with an error after N cycles"
-    )
+    p.add_argument("--max-cycles", type=int, default=20_000_000_000, metavar="N", help="fail after N cycles")
     p.add_argument("--profile", action="store_true", help="also print where each layer's functions spend their cycles")
     p.add_argument("--asm", metavar="FUNCTION", help="also print a function's instructions with the cycles of each")
     p.add_argument(

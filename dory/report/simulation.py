@@ -46,7 +46,9 @@ def print_simulation(sim: Simulation, target: str) -> None:
     mhz = sim.params.cluster_khz / 1000
     fc = sim.params.fc_khz / 1000
     console.print()
-    console.print("shares are of all cores' cycles: issue = one cycle an instruction, the rest are stalls by cause")
+    console.print(
+        "shares of all cores' cycles: issue is one cycle an instruction; DMA and L3 are transfers that nothing hid"
+    )
     console.print(
         f"{sim.plan.network} on {target}, FC {fc:g} MHz, cluster {mhz:g} MHz: {sim.cycles} cluster cycles,"
         f" {sim.cycles / mhz / 1000:.3f} ms, {sim.plan.macs / sim.cycles:.2f} MAC/cycle"
