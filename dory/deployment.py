@@ -31,3 +31,4 @@ class Deployment:
     values: Mapping[str, IntArray]
     checks: tuple[LayerCheck, ...]
     wall_s: Mapping[str, float] = field(default_factory=dict)
+    cycles: int | None = None  # of one inference, when it was simulated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ import numpy as np
 
 from dory import frontend, reference
 from dory.codegen.app import application
-from dory.codegen.write import check_replaceable, write_folder
+from dory.codegen.write import check_replaceable, write_folder, write_tree
 from dory.deployment import Deployment, LayerCheck
 from dory.frontend.io import to_hwc
 from dory.graph.types import Graph, IntArray
+from dory.sim.application import simulate
+from dory.sim.iss import IssParams
 from dory.targets import Target
 from dory.tiler.planner import lower, make_plan
-from dory.verify import verify_host
+from dory.verify import compare, verify_host
 
-Verify = Literal["host", "none"]
+Verify = Literal["host", "sim", "none"]
+MAX_CYCLES = 20_000_000_000  # of a simulated verification
 Report = Callable[[str], None]
 
 
@@ -71,14 +75,22 @@ def deploy(model: Path, options: Options, report: Report = lambda _: None, *, gr
     files = application(plan, graph, lowered.packed, values)
     done()
     checks: tuple[LayerCheck, ...] = ()
-    if options.verify == "host":
+    simulated = None
+    if options.verify != "none":
         done = stage("verify")
-        checks = tuple(verify_host(files, plan, values))
+        with tempfile.TemporaryDirectory(prefix="dory-") as scratch:
+            app = Path(scratch) / "app"
+            write_tree(app, files)
+            if options.verify == "host":
+                checks = tuple(verify_host(app, plan, values))
+            else:
+                simulated = simulate(app, IssParams.of(options.target), max_cycles=MAX_CYCLES)
+                checks = tuple(compare(simulated.dump, plan, values))
         done()
     done = stage("write")
     write_folder(options.output, files)
     done()
-    return Deployment(graph, plan, values, checks, wall)
+    return Deployment(graph, plan, values, checks, wall, simulated.cycles if simulated else None)
 
 
 def example_inputs(graph: Graph, given: Mapping[str, np.ndarray] | None) -> dict[str, IntArray]:

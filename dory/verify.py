@@ -33,24 +33,19 @@ TIMEOUT_S = 600
 
 
 def verify_host(
-    files: Mapping[str, bytes],
+    app: Path,
     plan: Plan,
     expected: Mapping[str, IntArray],
     *,
     sanitizer: str = "address",
     progress: Callable[[str], None] | None = None,
 ) -> list[LayerCheck]:
-    """Build and run an application (files by relative path), compare with `expected` (tensors by name, uint8 HWC).
+    """Build and run an application folder and compare with `expected` (tensors by name, uint8 HWC).
 
     Raises CheckError when the code does not build, a run-time check fails or any layer differs, UserError without a C
     compiler. Returns one entry per layer and run.
     """
     with tempfile.TemporaryDirectory(prefix="dory-verify-") as scratch:
-        app = Path(scratch) / "app"
-        for name, data in files.items():
-            path = app / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
         return compare(_dump(app, Path(scratch), sanitizer, progress), plan, expected)
 
 
@@ -61,7 +56,7 @@ def verify_folder(app: Path, *, sanitizer: str = "address", progress: Callable[[
     """
     try:
         plan = Plan.from_json((app / "plan.json").read_text(encoding="utf-8"))
-        wanted = json.loads((app / "data" / "crc32.json").read_text(encoding="utf-8"))
+        wanted = stored_crcs(app)
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UserError(
             f"not an application made by dory ({type(e).__name__})",
@@ -69,8 +64,22 @@ def verify_folder(app: Path, *, sanitizer: str = "address", progress: Callable[[
             hint="python -m dory deploy MODEL -o APP",
         ) from e
     with tempfile.TemporaryDirectory(prefix="dory-verify-") as scratch:
-        data = _read_dump(_dump(app, Path(scratch), sanitizer, progress), plan)
-    for run, outputs in enumerate(data):
+        dump = _dump(app, Path(scratch), sanitizer, progress)
+    compare_crc(dump, plan, wanted)
+    return len(plan.layers)
+
+
+def stored_crcs(app: Path) -> list[str]:
+    """CRC-32 of every layer's output, as stored in an application."""
+    found = json.loads((app / "data" / "crc32.json").read_text(encoding="utf-8"))
+    if not isinstance(found, list):
+        raise ValueError("crc32.json holds no list")
+    return found
+
+
+def compare_crc(dump: bytes, plan: Plan, wanted: list[str]) -> None:
+    """Compare a dump with the stored CRC-32s; CheckError when a layer differs."""
+    for run, outputs in enumerate(_read_dump(dump, plan)):
         for layer, got in zip(plan.layers, outputs, strict=True):
             if f"{zlib.crc32(got.tobytes()):08x}" != wanted[layer.index]:
                 raise CheckError(
@@ -78,11 +87,10 @@ def verify_folder(app: Path, *, sanitizer: str = "address", progress: Callable[[
                     where=f"layer {layer.name}",
                     hint="deploy the model again: that compares element by element",
                 )
-    return len(plan.layers)
 
 
-def _dump(app: Path, scratch: Path, sanitizer: str, progress: Callable[[str], None] | None) -> Path:
-    """Build, run two inferences, return the file with every layer's output."""
+def _dump(app: Path, scratch: Path, sanitizer: str, progress: Callable[[str], None] | None) -> bytes:
+    """Build, run two inferences, return every layer's output."""
     for tool in ("gcc", "make"):
         if shutil.which(tool) is None:
             raise UserError(f"{tool} is not installed", where="verify", hint="apt-get install gcc make libc6-dev")
@@ -95,12 +103,12 @@ def _dump(app: Path, scratch: Path, sanitizer: str, progress: Callable[[str], No
     if progress:
         progress("verify: run")
     _run([str(build / "network"), str((app / "data").absolute()), str(dump)], app, "the generated code failed")
-    return dump
+    return dump.read_bytes()
 
 
-def _read_dump(dump: Path, plan: Plan) -> list[list[NDArray[np.uint8]]]:
+def _read_dump(dump: bytes, plan: Plan) -> list[list[NDArray[np.uint8]]]:
     """Layer outputs by run and layer; CheckError when the file has another size."""
-    data = np.frombuffer(dump.read_bytes(), np.uint8)
+    data = np.frombuffer(dump, np.uint8)
     sizes = [int(np.prod(layer.output.shape)) for layer in plan.layers]
     if data.size != RUNS * sum(sizes):
         raise CheckError(f"the application wrote {data.size} bytes of layer outputs, not {RUNS * sum(sizes)}")
@@ -108,7 +116,7 @@ def _read_dump(dump: Path, plan: Plan) -> list[list[NDArray[np.uint8]]]:
     return [pieces[r * len(sizes) : (r + 1) * len(sizes)] for r in range(RUNS)]
 
 
-def compare(dump: Path, plan: Plan, expected: Mapping[str, IntArray]) -> list[LayerCheck]:
+def compare(dump: bytes, plan: Plan, expected: Mapping[str, IntArray]) -> list[LayerCheck]:
     """Compare a dump with the reference element by element; CheckError when any byte differs."""
     checks = []
     for run, outputs in enumerate(_read_dump(dump, plan)):

@@ -24,7 +24,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p.add_argument(
         "--input", type=Path, metavar="FILE", help="example input, .npy or .npz by input name (default: random)"
     )
-    p.add_argument("--verify", choices=("host", "none"), default="host", help="how to check the C code (default: host)")
+    p.add_argument(
+        "--verify",
+        choices=("host", "sim", "none"),
+        default="host",
+        help="how to check the C code: host (the default) builds it for this machine with sanitizers; sim runs it in"
+        " the instruction-set simulator, which needs a RISC-V compiler and gives cycles",
+    )
     p.add_argument(
         "--rescale-bits",
         type=int,

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from dory import __version__
-from dory.cli import deploy, ops, targets, verify
+from dory.cli import deploy, ops, simulate, targets, verify
 from dory.errors import DoryError
 
-COMMANDS = (deploy, verify, ops, targets)
+COMMANDS = (deploy, verify, simulate, ops, targets)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m dory",
         description="Quantised ONNX networks to tiled, double-buffered, verified C for GAP8-class microcontrollers.",
-        epilog="Exit codes: 0 done, 1 a check failed, 2 the input is wrong or unsupported, 3 no plan fits the memories.",
+        epilog="Exit codes: 0 done, 1 a check failed, 2 the input is wrong or unsupported, 3 no plan fits.",
     )
     top.add_argument("--version", action="version", version=f"dory {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)

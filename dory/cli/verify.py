@@ -13,8 +13,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p = commands.add_parser(
         "verify",
         help="build an application for this machine and check every layer",
-        description="Build an application folder for this machine with sanitizers, run its example twice and compare every"
-        " layer's output with the CRC-32 of the integer reference's.",
+        description="Build an application folder for this machine with sanitizers, run its example twice and compare"
+        " every layer's output with the CRC-32 of the integer reference's.",
     )
     p.add_argument("app", type=Path, metavar="APP")
     p.add_argument(

@@ -17,7 +17,16 @@ from dory.plan import LayerPlan, Plan
 from dory.resources import csrc_dir
 
 MARKER = "plan.json"  # its presence makes a folder one of ours
-RUNTIME_COMMON = ("dory_ctx.h", "dory_device.h", "dory_rt.h", "dory_tile.h", "dory_crc32.h", "dory_crc32.c")
+RUNTIME_COMMON = (
+    "iss_calls.h",
+    "sim.ld",
+    "dory_ctx.h",
+    "dory_device.h",
+    "dory_rt.h",
+    "dory_tile.h",
+    "dory_crc32.h",
+    "dory_crc32.c",
+)
 RUNTIME_PREFIXES = ("rt_", "device_")
 
 
@@ -55,7 +64,7 @@ def application(
     kernels = sorted(Path(f).name for f in files if f.startswith("kernels/") and f.endswith(".c"))
     data = sorted(Path(f).name for f in files if f.startswith("data/") and f.endswith(".bin"))
     build = {**shared, "kernels": kernels, "data": data}
-    for name, template in (("Makefile", "gap8.mk"), ("host.mk", "host.mk")):
+    for name, template in (("Makefile", "gap8.mk"), ("host.mk", "host.mk"), ("sim.mk", "sim.mk")):
         files[name] = _render(env, template, build)
     return dict(sorted(files.items()))
 

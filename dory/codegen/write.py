@@ -26,6 +26,14 @@ def check_replaceable(folder: Path, force: bool) -> None:
         raise UserError(f"{parent} is not a folder", where=str(folder), hint="another -o")
 
 
+def write_tree(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder of the caller's own."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write all files, then put the folder in place; a failure leaves what was there before.
 
@@ -39,10 +47,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         raise UserError(f"cannot be written: {e.strerror}", where=str(folder), hint="another -o") from e
     try:
         fresh = scratch / "new"
-        for name, data in files.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        write_tree(fresh, files)
         if folder.exists():
             folder.rename(scratch / "old")
         try:

@@ -88,9 +88,12 @@ def print_deployment(result: Deployment, output: Path) -> None:
         console.print(f"note: {note}")
     layers = len(plan.layers)
     if result.checks:
-        console.print(f"verified on this machine: {layers} layers, two inferences, every byte equal to the reference")
+        where_run = "on this machine" if result.cycles is None else "in the simulator"
+        console.print(f"verified {where_run}: {layers} layers, two inferences, every byte equal to the reference")
     else:
         console.print("not verified (--verify none)")
+    if result.cycles is not None:
+        console.print(f"simulated: {result.cycles} cluster cycles, {plan.macs / result.cycles:.2f} MAC/cycle")
     console.print(f"{output}: ready; build with the GAP SDK: make -C {output} all run")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from dory.errors import UserError
@@ -60,6 +62,14 @@ class Dma:
 
 
 @dataclass(frozen=True)
+class Clocks:
+    """Clocks in kHz."""
+
+    fc_khz: int
+    cluster_khz: int
+
+
+@dataclass(frozen=True)
 class Target:
     """One chip. `l1_budget` and `l2_budget` are what a network may use, in bytes."""
 
@@ -70,6 +80,8 @@ class Target:
     l2: L2
     l3: L3
     dma: Dma
+    clocks: Clocks
+    timing: Mapping[str, Any]  # constants of the simulator, see dory.sim.iss.params
     l1_budget: int
     l2_budget: int
 
@@ -103,7 +115,7 @@ def load(name: str) -> Target:
             hint="python -m dory targets, or the path of a .toml file",
         )
     try:
-        return _build(tomllib.loads(text))
+        return _build(_with_base(tomllib.loads(text)))
     except tomllib.TOMLDecodeError as e:
         raise UserError(f"not a TOML file: {e}", where=name) from e
     except (KeyError, TypeError, ValueError) as e:
@@ -121,8 +133,22 @@ def _section(cls: type[T], table: dict[str, Any], key: str) -> T:
     return cls(**given)
 
 
+def _with_base(table: dict[str, Any]) -> dict[str, Any]:
+    """The table over that of the shipped target that its key `base` names: sections are merged key by key."""
+    base = table.pop("base", None)
+    if base is None:
+        return table
+    if base not in names():
+        raise ValueError(f"base = {base!r}; known are {', '.join(names())}")
+    text = files(__name__).joinpath(f"{base}.toml").read_text(encoding="utf-8")
+    merged = _with_base(tomllib.loads(text))
+    for key, value in table.items():
+        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+    return merged
+
+
 def _build(table: dict[str, Any]) -> Target:
-    known = {"name", "description", "cluster", "l1", "l2", "l3", "dma"}
+    known = {"name", "description", "cluster", "l1", "l2", "l3", "dma", "clocks", "timing"}
     if set(table) - known:
         raise ValueError(f"unknown keys {sorted(set(table) - known)}")
     cluster, l1, l2 = (
@@ -138,6 +164,8 @@ def _build(table: dict[str, Any]) -> Target:
         l2=l2,
         l3=_section(L3, table, "l3"),
         dma=_section(Dma, table, "dma"),
+        clocks=_section(Clocks, table, "clocks"),
+        timing=MappingProxyType(table["timing"]),
         l1_budget=l1.bytes - l1.stack_core0 - (cluster.cores - 1) * l1.stack_worker - l1.runtime,
         l2_budget=l2.bytes - l2.runtime - l2.stack_fc,
     )
