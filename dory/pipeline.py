@@ -17,7 +17,7 @@ from dory.codegen.write import check_replaceable, write_folder, write_tree
 from dory.deployment import Deployment, LayerCheck
 from dory.frontend.io import to_hwc
 from dory.graph.types import Graph, IntArray
-from dory.sim.application import simulate
+from dory.sim.application import check_exit, simulate
 from dory.sim.iss import IssParams
 from dory.targets import Target
 from dory.tiler.planner import lower, make_plan
@@ -86,6 +86,7 @@ def deploy(model: Path, options: Options, report: Report = lambda _: None, *, gr
             else:
                 simulated = simulate(app, IssParams.of(options.target), max_cycles=MAX_CYCLES)
                 checks = tuple(compare(simulated.dump, plan, values))
+                check_exit(simulated, app)
         done()
     done = stage("write")
     write_folder(options.output, files)

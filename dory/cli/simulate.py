@@ -24,7 +24,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p.add_argument("--icache", type=int, metavar="BYTES", help="size of the cluster's instruction cache, e.g. 4096")
     p.add_argument("--max-cycles", type=int, default=20_000_000_000, metavar="N", help="fail after N cycles")
     p.add_argument("--profile", action="store_true", help="also print where each layer's functions spend their cycles")
-    p.add_argument("--asm", metavar="FUNCTION", help="also print a function's instructions with the cycles of each")
+    p.add_argument("--asm", metavar="KERNEL", help="also print a kernel's instructions with the cycles of each")
     p.add_argument(
         "--trace", type=Path, metavar="OUT.json", help="write a trace for ui.perfetto.dev or chrome://tracing"
     )
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from dory.errors import UserError
     from dory.report.progress import Progress
     from dory.report.simulation import print_asm, print_profile, print_simulation
-    from dory.sim.application import load_plan, simulate, summary
+    from dory.sim.application import check_exit, load_plan, simulate, summary
     from dory.sim.iss import IssParams
     from dory.sim.iss.trace import chrome_trace
     from dory.verify import compare_crc, stored_crcs
@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     compare_crc(sim.dump, plan, stored_crcs(args.app))
+    check_exit(sim, args.app)
     if args.trace:
         _write(args.trace, json.dumps(chrome_trace(sim.run, params.cluster_khz / 1000)))
     if args.json:

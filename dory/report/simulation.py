@@ -79,9 +79,27 @@ def _stalls(tally: Tally) -> str:
     return ", ".join(f"{c} {n}" for n, c in found[:4])
 
 
-def print_asm(sim: Simulation, function: str) -> None:
-    """A function's instructions with runs, cycles and stalls, both inferences and all cores together."""
+def print_asm(sim: Simulation, kernel: str) -> None:
+    """Instructions with runs, cycles and stalls, both inferences and all cores together.
+
+    Shows `kernel` and what ran of the other functions of its source file: the hot loop is often in a helper.
+    """
     console = plain_console()
-    console.print()
-    console.print(f"{function}, all cores, both inferences:")
-    console.print(render(listing(sim.machine, sim.run, function)), soft_wrap=True)
+    for name in _same_file(sim, kernel):
+        console.print()
+        console.print(f"{name}, all cores, both inferences:")
+        console.print(render(listing(sim.machine, sim.run, name)), soft_wrap=True)
+
+
+def _same_file(sim: Simulation, kernel: str) -> list[str]:
+    program = sim.machine.program
+    found = [f for f in program.functions if f.name == kernel] if program else []
+    if not program or not found:
+        return [kernel]  # listing says that there is none
+    place = program.line_at(found[0].start)
+    names = [kernel]
+    for f in program.functions:
+        other = program.line_at(f.start)
+        if place and other and other[0] == place[0] and f.name != kernel and f.name in sim.run.functions:
+            names.append(f.name)
+    return names

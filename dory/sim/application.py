@@ -120,12 +120,20 @@ def simulate(
         run = machine.run(max_cycles, profile=profile, trace=trace)
         if machine.program:
             machine.program.line_at(0)  # reads the line table while the file is there
-    if run.exit_code:
-        raise CheckError(
-            f"the application ended with exit code {run.exit_code}; it printed:\n{run.output.decode(errors='replace')}",
-            where=str(app),
-        )
+    if len(run.layers) != RUNS * len(plan.layers):
+        raise _ended(run, app)
     return _account(plan, machine, run)
+
+
+def check_exit(sim: Simulation, app: Path) -> None:
+    """CheckError when the application said that something is wrong; compare the layers first, they say more."""
+    if sim.run.exit_code:
+        raise _ended(sim.run, app)
+
+
+def _ended(run: RunResult, app: Path) -> CheckError:
+    text = run.output.decode(errors="replace").strip()[:1000]
+    return CheckError(f"the application ended with exit code {run.exit_code}; it printed:\n{text}", where=str(app))
 
 
 def sim_files_at(plan: Plan) -> int:

@@ -12,7 +12,6 @@
 #include "dory_rt.h"
 #include "dory_tile.h"
 #include "rt_host_internal.h"
-#include "xpulp.h"
 
 enum { GUARD = 64, GUARD_BYTE = 0xc3, MAX_PARAMETERS = 64, MAX_INPUTS = 10 };
 
@@ -249,16 +248,8 @@ static uint32_t tile(job_t *j) {
   return j->scratch.bytes;
 }
 
-static uint32_t sdotusp4(job_t *j) {
-  const int32_t acc = next(j), a = next(j), b = next(j);
-  const int32_t out = xp_sdotusp4((uint32_t)a, (uint32_t)b, acc);
-  memcpy(j->y.at, &out, sizeof out);
-  return 0;
-}
-
-static uint32_t (*const functions[])(job_t *) = {conv,    grouped_conv, depthwise, linear,  add,     maxpool,
-                                                 avgpool, lut,          pad,       concat,  permute, softmax,
-                                                 crc32,   range,        tile,      sdotusp4};
+static uint32_t (*const functions[])(job_t *) = {conv, grouped_conv, depthwise, linear,  add,   maxpool, avgpool, lut,
+                                                 pad,  concat,       permute,   softmax, crc32, range,   tile};
 
 static void run(int32_t function, int *cores) {
   job_t j = {.cores = get_int()};

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -15,13 +14,9 @@ HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 KERNELS, RUNTIME = CSRC / "gap8_kernels", CSRC / "runtime"
 STRICT = ["-std=c11", "-DDORY_RT_HOST", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-MODES = {
-    "plain": ["-O2"],
-    "asan": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
-    "tsan": ["-O1", "-g1", "-fsanitize=thread"],
-    # The SDK's spelling of the intrinsics, with a C model of the builtin.
-    "builtin": ["-O2", "-D_POSIX_C_SOURCE=200809L", "-D__pulp__", "-include", str(HERE / "builtin_model.h")],
-}
+INCLUDE = [f"-I{KERNELS}", f"-I{RUNTIME}"]
+ASAN = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+TSAN = ["-O1", "-g1", "-fsanitize=thread"]
 # The order of the table in harness.c.
 FUNCTIONS = [
     "conv",
@@ -39,15 +34,14 @@ FUNCTIONS = [
     "crc32",
     "range",
     "tile",
-    "sdotusp4",
 ]
 
 
 class Harness:
     """A running harness. Buffers are byte arrays; a call returns (scratch bytes, output bytes)."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = command
+    def __init__(self, executable: Path, prefix: Sequence[str] = ()) -> None:
+        self._command = [*prefix, str(executable)]
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
 
@@ -89,17 +83,6 @@ class Harness:
         return text
 
 
-def compile_program(main: str, mode: str, out: Path) -> None:
-    """All kernels and the host runtime with `main` (a file of this folder), built in one of MODES."""
-    runtime = [RUNTIME / f for f in ("rt_host.c", "rt_host_transfer.c", "dory_crc32.c")]
-    sources = [*sorted(KERNELS.glob("*.c")), *runtime, HERE / main]
-    include = [f"-I{KERNELS}", f"-I{RUNTIME}"]
-    command = ["gcc", *STRICT, *MODES[mode], *include, *map(str, sources), "-o", str(out), "-lpthread"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def command_for(mode: str, program: Path) -> list[str]:
-    """How to start a program: the thread sanitizer does not work with every kernel's address randomisation."""
-    fixed = ["setarch", "-R"] if mode == "tsan" and shutil.which("setarch") else []
-    return [*fixed, str(program)]
+def sources() -> list[Path]:
+    """All kernels and the host runtime, without a main()."""
+    return [*sorted(KERNELS.glob("*.c")), *(RUNTIME / f for f in ("rt_host.c", "rt_host_transfer.c", "dory_crc32.c"))]

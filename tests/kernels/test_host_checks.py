@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import Build
@@ -51,24 +52,24 @@ ACCESSES = {
 
 
 @pytest.fixture(scope="module", params=["plain", "asan"])
-def program(request: pytest.FixtureRequest, build: Build) -> Command:
+def program(request: pytest.FixtureRequest, build: Build) -> Path:
     """The program with and without the address sanitizer."""
     flags = ASAN if request.param == "asan" else ["-O1"]
     sources = [HERE / "host_checks.c", RUNTIME / "rt_host.c", RUNTIME / "rt_host_transfer.c"]
     return build(sources, flags, f"host_checks_{request.param}")
 
 
-def run(program: Command, fault: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*program, fault], capture_output=True, text=True, timeout=60)
+def run(program: Path, fault: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, fault], capture_output=True, text=True, timeout=60)
 
 
-def test_the_correct_program_passes(program: Command) -> None:
+def test_the_correct_program_passes(program: Path) -> None:
     done = run(program, "")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 @pytest.mark.parametrize("fault", FOUND)
-def test_fault(program: Command, fault: str) -> None:
+def test_fault(program: Path, fault: str) -> None:
     done = run(program, fault)
     assert done.returncode == EXIT_VIOLATION, done.stderr
     assert FOUND[fault] in done.stderr
@@ -76,7 +77,7 @@ def test_fault(program: Command, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ACCESSES)
-def test_access(program: Command, fault: str) -> None:
+def test_access(program: Path, fault: str) -> None:
     done, message = run(program, fault), ACCESSES[fault]
     if program.name.endswith("asan"):
         assert done.returncode not in (0, EXIT_VIOLATION)

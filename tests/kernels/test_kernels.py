@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jobs import (
@@ -97,14 +96,3 @@ def test_permute(harness: Any, seed: int, shape: list[int], cores: int) -> None:
 @example(seed=0, rows=1, c=2000, cores=8)
 def test_softmax(harness: Any, seed: int, rows: int, c: int, cores: int) -> None:
     run_softmax(harness.call, seed, rows, c, cores)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_kernels_in_the_sdk_s_spelling(harness_builtin: Any, seed: int) -> None:
-    call = harness_builtin.call
-    for c in (1, 4, 7, 18):
-        run_conv(call, seed, POINTWISE, c, c + 1, 8)
-        run_conv(call, seed, CONV3X3, c, c + 3, 8)
-        run_depthwise(call, seed, CONV3X3, c, 8)
-        run_linear(call, seed, 5 * c, c, 8)
-        run_concat(call, seed, c, [3, c], 8)

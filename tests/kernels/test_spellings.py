@@ -7,15 +7,18 @@ import gzip
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from harness import KERNELS, RUNTIME
+from harness import HERE, KERNELS, RUNTIME, Harness, sources
+from jobs import CONV3X3, POINTWISE, run_concat, run_conv, run_depthwise, run_linear
 
 RISCV = "riscv64-unknown-elf-"
 RV32 = ["-march=rv32imc", "-mabi=ilp32", "-misa-spec=2.2", "-ffreestanding", "-DDORY_XPULP_INSN"]
 STRICT = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+BUILTIN = ["-D__pulp__", "-include", str(HERE / "builtin_model.h")]
 WORKER_STACK = 640  # bytes, of which the SDK's own frames take a part
 
 riscv = pytest.mark.skipif(shutil.which(f"{RISCV}gcc") is None, reason=f"{RISCV}gcc is not installed")
@@ -60,13 +63,39 @@ def test_insn_words_are_the_shared_encodings(tmp_path: Path, shared: Path) -> No
     assert (rd, rs1, rs2) == (12, 10, 11)  # c in a2, the unsigned a in a0, the signed b in a1
 
 
-@pytest.mark.parametrize("spelling", ["harness", "harness_builtin"])
-def test_dot_product_equals_the_recorded_results(spelling: str, shared: Path, request: pytest.FixtureRequest) -> None:
-    harness = request.getfixturevalue(spelling)
+@pytest.fixture(scope="module")
+def harness_builtin(build: Any) -> Iterator[Harness]:
+    """Every kernel in the GAP SDK's spelling, with a C model of the builtin."""
+    flags = ["-O2", "-D_POSIX_C_SOURCE=200809L", *BUILTIN]
+    harness = Harness(build([*sources(), HERE / "harness.c"], flags, "harness_builtin"))
+    yield harness
+    errors = harness.close()
+    assert not errors, errors
+
+
+@pytest.mark.parametrize("flags", [[], BUILTIN], ids=["plain", "builtin"])
+def test_dot_product_equals_the_recorded_results(flags: list[str], shared: Path, build: Any, tmp_path: Path) -> None:
     with gzip.open(shared / "gap8" / "xpulp_vectors.csv.gz", "rt") as f:
         rows = [r for r in csv.DictReader(f) if r["syntax"].startswith("pv.sdotusp.b ")]
     assert len(rows) == 16
-    for r in rows:
-        acc, a, b, want = (np.array(int(r[k], 16), np.uint32).view(np.int32) for k in ("rd_in", "rs1", "rs2", "rd_out"))
-        _, y = harness.call("sdotusp4", [acc, a, b], [], 4)
-        assert y.view("<i4")[0] == want, r
+    source = tmp_path / "dot.c"
+    source.write_text(
+        '#include <stdio.h>\n#include "xpulp.h"\n'
+        "int main(void) {\n  unsigned c, a, b;\n"
+        '  while (scanf("%x %x %x", &c, &a, &b) == 3) printf("%08x\\n", (unsigned)xp_sdotusp4(a, b, (int)c));\n}\n'
+    )
+    program = build([source], flags, f"dot{len(flags)}")
+    text = "".join(f"{r['rd_in']} {r['rs1']} {r['rs2']}\n" for r in rows)
+    done = subprocess.run([program], input=text, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [r["rd_out"] for r in rows]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kernels_in_the_sdk_s_spelling(harness_builtin: Any, seed: int) -> None:
+    call = harness_builtin.call
+    for c in (1, 4, 7, 18):
+        run_conv(call, seed, POINTWISE, c, c + 1, 8)
+        run_conv(call, seed, CONV3X3, c, c + 3, 8)
+        run_depthwise(call, seed, CONV3X3, c, 8)
+        run_linear(call, seed, 5 * c, c, 8)
+        run_concat(call, seed, c, [3, c], 8)
