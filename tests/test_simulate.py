@@ -1,4 +1,4 @@
-"""Generated applications in the instruction-set simulator: bit for bit, deterministic, and clear about what goes wrong."""
+"""Generated applications in the instruction-set simulator: bit for bit, deterministic, clear about what goes wrong."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ def test_faults_are_named(fault: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert word in err and "Traceback" not in err
 
 
-def test_without_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     app = deploy("two_output_net", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["simulate", str(app)]) == 2

@@ -108,7 +108,6 @@ void rt_host_wait(uint32_t handle, const char *what) {
     }
   }
   state.count = kept;
-  rt_host_repoison(); /* a word may be shared with a neighbour that is still in flight */
 }
 
 void rt_host_check_live(const uint8_t *arena, uint32_t bytes, const uint8_t *live) {

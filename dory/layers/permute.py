@@ -26,8 +26,8 @@ class PermuteAttrs:
 def mixed_radix(offsets: IntArray, where: str) -> tuple[tuple[int, int], ...]:
     """((count, stride), ...), outermost first, whose enumeration is the flat offset sequence.
 
-    A transpose of row-major data has this form, and so have most chains of reshapes and transposes (a second reshape may
-    cut across the digits of the first). UserError when the sequence does not have it or needs too many digits.
+    A transpose of row-major data has this form, and so have most chains of reshapes and transposes (a second reshape
+    may cut across the digits of the first). UserError when the sequence does not have it or needs too many digits.
     """
     rest = np.asarray(offsets, np.int64).reshape(-1)
     dims: list[tuple[int, int]] = []

@@ -154,8 +154,8 @@ def _account(plan: Plan, machine: Machine, run: RunResult) -> Simulation:
 def _mean(marks: LayerRun, cores: int) -> tuple[int, dict[str, float]]:
     """Instructions of all cores, and cycles by cause: they add up to the layer's cycles.
 
-    Causes are the mean over the cores, but for transfers: only core 0 waits for them, outside a team, and while it does the
-    others are idle for the same reason; so its waits count whole, and the others' idle time that much less.
+    Causes are the mean over the cores, but for transfers: only core 0 waits for them, outside a team, and while it does
+    the others are idle for the same reason; so its waits count whole, and the others' idle time that much less.
     """
     tallies = marks.cores[:cores]
     instructions = sum(t.instructions for t in tallies)

@@ -127,6 +127,12 @@ int main(int argc, char **argv) {
   for (int i = 0; i < LINES * 2 * LINE; i++) {
     check(g.l2[8192 + i] == (uint8_t)(i / (2 * LINE) * WIDE + i % LINE + 1), "wrong result");
   }
+  if (fault("read-prefetch")) { /* still on its way when the next layer begins */
+    rt_ram_read(&g.ram, g.l2, 0, 64);
+    live();
+    printf("%d\n", g.l2[9]);
+    rt_ram_wait(&g.ram);
+  }
   if (fault("forgotten-ram")) rt_ram_read(&g.ram, g.l2, 0, 4);
   rt_host_free();
   free(g.l1);

@@ -45,6 +45,7 @@ FOUND = {
 # Plain accesses: the sanitizer sees them at once; without it, writes are found later and reads are not.
 ACCESSES = {
     "read-early": None,
+    "read-prefetch": None,
     "write-early": "destination of a DMA in flight was written",
     "write-outside": "L1 + 300, outside of every buffer, was written",
     "write-outside-l2": "L2 + 131071, outside of every buffer, was written",

@@ -6,7 +6,7 @@ import zlib
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jobs import Sliding, channels, pairs, seeds, sizes, windows
 
@@ -20,6 +20,8 @@ def test_crc32_equals_zlib(harness: Any, data: bytes, piece: int) -> None:
 
 
 @given(win=windows, o=pairs(st.integers(0, 40)), on=pairs(st.integers(1, 10)))
+@example(win=Sliding((2, 2), (1, 1), (1, 2), (1, 3), (1, 1), (5, 4)), o=(0, 0), on=(1, 1))  # sees padding alone
+@example(win=Sliding((2, 2), (1, 1), (1, 2), (5, 3), (1, 1), (0, 0)), o=(3, 9), on=(2, 1))  # behind the tensor
 def test_ranges_equal_the_planner_s(harness: Any, win: Sliding, o: tuple[int, int], on: tuple[int, int]) -> None:
     window = Window(win.kernel, win.stride, win.dilation, (*win.pad, 0, 0))
     for axis in (0, 1):
