@@ -90,6 +90,7 @@ static void check(int ok, const char *what) {
 static void layer(void) {
   rt_layer_begin(3);
   live();
+  check(g.l1[0] == 0xa5, "L1 holds what an earlier layer left");
   rt_ram_read(&g.ram, g.l2, 256, 256);
   rt_ram_wait(&g.ram);
   ram_faults();
