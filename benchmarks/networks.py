@@ -1,6 +1,7 @@
 """Simulated cycles of whole networks: python benchmarks/networks.py [--layers] [--target NAME] [NETWORK ...].
 
-FC and cluster at the target's clocks; the second of two inferences, transfers included. Wall time is the simulator's own.
+FC and cluster at the target's clocks; the second of two inferences, transfers included. Wall time is the simulator's.
+
 """
 
 from __future__ import annotations

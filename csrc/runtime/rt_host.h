@@ -8,7 +8,7 @@
 
 #define RT_CHECKED 1 /* rt_live and rt_dump_layer are wanted */
 
-/* 0 = idle. A handle may carry several transfers before its wait. */
+/* 0 = idle. A DMA handle may carry several transfers before its wait, a RAM handle one. */
 typedef struct {
   uint32_t id;
 } rt_dma_t;

@@ -25,7 +25,7 @@ INT8, UINT8 = 3, 2
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where the integers of an ONNX value lie: HWC element k is the value's element order[k] (row-major) plus offset."""
+    """Where an ONNX value's integers lie: HWC element k is the value's element order[k] (row-major) plus offset."""
 
     tensor: str
     order: IntArray

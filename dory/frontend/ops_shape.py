@@ -56,8 +56,8 @@ def rearranged(b: Builder, node: NodeView, value: Value, how: str, argument: lis
         if not is_radix(order):
             raise node.error("a chain of reshapes that cut across each other", "put QuantizeLinear between them")
         return replace(value, order=order)
-    rows = np.arange(value.view.idx.size, dtype=np.int64)
-    view = b.settle(value.view, node)
+    view = b.settle(value.view, node)  # a pending border has elements too
+    rows = np.arange(view.idx.size, dtype=np.int64)
     return replace(value, view=b.moved(view, move(rows.reshape(view.shape)), node))
 
 

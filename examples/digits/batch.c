@@ -6,7 +6,7 @@
 #include "network.h"
 
 int dory_main(void) {
-  int32_t images;
+  static int32_t images;
   if (network_init() || dory_read_at("images.bin", 0, &images, sizeof images) != sizeof images) return 1;
   for (int32_t i = 0; i < images; i++) {
     const uint32_t at = (uint32_t)(sizeof images + i * NETWORK_INPUT0_BYTES);

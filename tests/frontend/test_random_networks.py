@@ -61,11 +61,12 @@ def one_layer(draw: st.DrawFn, net: Net, maps: list, dtype: type) -> tuple[str, 
         scale = sx * 0.02 * 40 * (kernel[0] * kernel[1] * c / group) ** 0.5
         c = cout
         h, w = (
-            (n + pair[i] + pair[i + 2] - k) // (1 + pair[3 * i]) + 1 for i, (n, k) in enumerate(zip((h, w), kernel))
+            (n + pair[i] + pair[i + 2] - k) // (1 + pair[3 * i]) + 1
+            for i, (n, k) in enumerate(zip((h, w), kernel, strict=True))
         )
     elif op in ("maxpool", "avgpool"):
         name = "MaxPool" if op == "maxpool" else "AveragePool"
-        pads = [min(p, k - 1) for p, k in zip(pair, kernel * 2)]
+        pads = [min(p, k - 1) for p, k in zip(pair, kernel * 2, strict=True)]
         y = net.node(name, x, kernel_shape=list(kernel), pads=pads, strides=[2, 1])
         h, w = (h + pads[0] + pads[2] - kernel[0]) // 2 + 1, w + pads[1] + pads[3] - kernel[1] + 1
         scale = sx
