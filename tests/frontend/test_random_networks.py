@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dory.errors import UserError
 from dory.frontend import from_hwc
 from dory.testing.ladder import climb
 from tests.frontend.nets import Net
@@ -77,7 +78,8 @@ def one_layer(draw: st.DrawFn, net: Net, maps: list, dtype: type) -> tuple[str, 
         other = draw(st.sampled_from(others))
         y, c = net.node("Concat", x, other[0], axis=1), c + other[1][0]
     elif op == "unary":
-        y = net.node(draw(st.sampled_from(("Relu", "Sigmoid", "HardSwish", "LeakyRelu"))), x)
+        since_14 = ("HardSwish",) if net.opset >= 14 else ()
+        y = net.node(draw(st.sampled_from(("Relu", "Sigmoid", "LeakyRelu", *since_14))), x)
     elif op == "pad":
         y = net.node("Pad", x, net.const([0, 0, *pair[:2], 0, 0, *pair[2:]], np.int64))
         h, w = h + pair[0] + pair[2], w + pair[1] + pair[3]
@@ -95,7 +97,11 @@ def one_layer(draw: st.DrawFn, net: Net, maps: list, dtype: type) -> tuple[str, 
 @settings(max_examples=40)
 @given(net=networks(), bits=st.sampled_from((15, 31)))
 def test_random_networks(tmp_path_factory: pytest.TempPathFactory, net: Net, bits: int) -> None:
-    ladder = climb(net.save(tmp_path_factory.mktemp("net")), net.feeds, rescale_bits=bits)
+    try:
+        ladder = climb(net.save(tmp_path_factory.mktemp("net")), net.feeds, rescale_bits=bits)
+    except UserError as e:
+        assume("is the network input" not in str(e))  # an end that only moves the input: refused, with reason
+        raise
     assert ladder.max_lsb <= 1, ladder.layers
     for tensor in ladder.graph.outputs:
         name = ladder.graph.io_layouts[tensor].onnx_name
