@@ -10,10 +10,11 @@ import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import pairwise
 from math import ceil
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from dory.errors import PlanError
+from dory.errors import PlanError, UserError
 from dory.graph.types import Shape, Window
 
 SCHEMA = 1
@@ -21,19 +22,11 @@ GUARD = 16  # bytes left free after every L1 and L2 buffer, so that an overrun i
 
 
 @dataclass(frozen=True)
-class L2Buffer:
-    """`copies` blocks of `bytes` at offset in the L2 arena, alive from layer first to last.
+class Buffer:
+    """`copies` blocks of `bytes` at offset in an arena; each is rounded up and guarded."""
 
-    Each block is rounded up and guarded: `stride`. first -1 is before the network starts, last = number of layers is
-    after its end.
-    """
-
-    name: str
-    kind: Literal["activation", "weights", "stripe"]
     bytes: int
     copies: int
-    first: int
-    last: int
     offset: int
 
     @property
@@ -48,23 +41,23 @@ class L2Buffer:
 
 
 @dataclass(frozen=True)
-class L1Buffer:
-    """`copies` blocks of `bytes` in the L1 arena; operand is x0, x1, ..., w, y or scratch."""
+class L2Buffer(Buffer):
+    """A buffer in the L2 arena, alive from layer first to last.
+
+    first -1 is before the network starts, last = number of layers is after its end.
+    """
+
+    name: str
+    kind: Literal["activation", "weights", "stripe"]
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class L1Buffer(Buffer):
+    """A buffer in the L1 arena; operand is x0, x1, ..., w, y or scratch."""
 
     operand: str
-    bytes: int
-    copies: int
-    offset: int
-
-    @property
-    def stride(self) -> int:
-        """Distance of two copies."""
-        return guarded(self.bytes)
-
-    @property
-    def end(self) -> int:
-        """First byte after the buffer and its last guard."""
-        return self.offset + self.copies * self.stride
 
 
 @dataclass(frozen=True)
@@ -219,6 +212,18 @@ class Plan:
         plan = _decode(Plan, json.loads(text))
         assert isinstance(plan, Plan)
         return plan
+
+
+def load_plan(app: Path) -> Plan:
+    """The plan of an application folder; UserError when it is none."""
+    try:
+        return Plan.from_json((app / "plan.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UserError(
+            f"not an application made by dory ({type(e).__name__})",
+            where=str(app),
+            hint="python -m dory deploy MODEL -o APP",
+        ) from e
 
 
 def guarded(size: int) -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dory.deployment import LayerCheck
 from dory.errors import CheckError, UserError
 from dory.graph.types import IntArray
-from dory.plan import Plan
+from dory.plan import Plan, load_plan
 
 SANITIZERS = {
     "address": "-fsanitize=address,undefined -fno-sanitize-recover=all",
@@ -54,15 +54,7 @@ def verify_folder(app: Path, *, sanitizer: str = "address", progress: Callable[[
 
     Raises UserError when `app` is not an application, CheckError like verify_host.
     """
-    try:
-        plan = Plan.from_json((app / "plan.json").read_text(encoding="utf-8"))
-        wanted = stored_crcs(app)
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(
-            f"not an application made by dory ({type(e).__name__})",
-            where=str(app),
-            hint="python -m dory deploy MODEL -o APP",
-        ) from e
+    plan, wanted = load_plan(app), stored_crcs(app)
     with tempfile.TemporaryDirectory(prefix="dory-verify-") as scratch:
         dump = _dump(app, Path(scratch), sanitizer, progress)
     compare_crc(dump, plan, wanted)
@@ -70,10 +62,14 @@ def verify_folder(app: Path, *, sanitizer: str = "address", progress: Callable[[
 
 
 def stored_crcs(app: Path) -> list[str]:
-    """CRC-32 of every layer's output, as stored in an application."""
-    found = json.loads((app / "data" / "crc32.json").read_text(encoding="utf-8"))
+    """CRC-32 of every layer's output, as stored in an application; UserError when they are not there."""
+    path = app / "data" / "crc32.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
     if not isinstance(found, list):
-        raise ValueError("crc32.json holds no list")
+        raise UserError("missing or damaged", where=str(path), hint="python -m dory deploy MODEL -o APP")
     return found
 
 

@@ -36,9 +36,10 @@ def run(args: argparse.Namespace) -> int:
     """Simulate, compare, print."""
     from dory import targets
     from dory.errors import UserError
+    from dory.plan import load_plan
     from dory.report.progress import Progress
     from dory.report.simulation import print_asm, print_profile, print_simulation
-    from dory.sim.application import check_exit, load_plan, simulate, summary
+    from dory.sim.application import check_exit, simulate, summary
     from dory.sim.iss import IssParams
     from dory.sim.iss.trace import chrome_trace
     from dory.verify import compare_crc, stored_crcs

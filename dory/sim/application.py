@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dory.errors import CheckError, UserError
-from dory.plan import Plan
+from dory.plan import Plan, load_plan
 from dory.sim.iss.machine import Machine
 from dory.sim.iss.params import IssParams
 from dory.sim.iss.result import CAUSES, LayerRun, RunResult
@@ -75,18 +75,6 @@ def file_image(files: Mapping[str, bytes], base: int) -> bytes:
         directory += DIRECTORY_ENTRY.pack(name.encode(), at + len(body), len(data))
         body += data + bytes(-len(data) % 4)
     return directory + bytes(DIRECTORY_ENTRY.size) + body + bytes(256)
-
-
-def load_plan(app: Path) -> Plan:
-    """The plan of an application folder; UserError when it is none."""
-    try:
-        return Plan.from_json((app / "plan.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(
-            f"not an application made by dory ({type(e).__name__})",
-            where=str(app),
-            hint="python -m dory deploy MODEL -o APP",
-        ) from e
 
 
 def simulate(

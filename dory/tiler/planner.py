@@ -74,18 +74,19 @@ def _buffers(graph: Graph, memories: list[LayerMemory], layout: Layout) -> tuple
     for b in layout.blocks:
         offset = layout.offsets[b.name]
         if b.name.startswith("t:"):
-            out.append(L2Buffer(b.name, "activation", graph.tensors[b.name[2:]].nbytes, 1, b.first, b.last, offset))
+            size = graph.tensors[b.name[2:]].nbytes
+            out.append(L2Buffer(size, 1, offset, b.name, "activation", b.first, b.last))
     for i, memory in enumerate(memories):
         w = known.get(f"w{i}")
         if w and memory.packed:
             parts = layout.modes[i] == "parts"
             size = memory.part_bytes if parts else len(memory.packed.data)
-            out.append(L2Buffer(w.name, "weights", size, 2 if parts else 1, w.first, w.last, layout.offsets[w.name]))
+            out.append(L2Buffer(size, 2 if parts else 1, layout.offsets[w.name], w.name, "weights", w.first, w.last))
         for label, _ in memory.operands:
             s = known.get(f"s{i}{label}")
             if s:
                 size, copies = memory.stripe_bytes(label), memory.stripe_copies
-                out.append(L2Buffer(s.name, "stripe", size, copies, s.first, s.last, layout.offsets[s.name]))
+                out.append(L2Buffer(size, copies, layout.offsets[s.name], s.name, "stripe", s.first, s.last))
     return tuple(out)
 
 

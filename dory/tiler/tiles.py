@@ -60,7 +60,7 @@ def l1_buffers(geometry: Geometry, weights: PackedWeights | None, scratch: int, 
         wanted.append(("scratch", scratch, 1))
     buffers, offset = [], 0
     for operand, size, copies in wanted:
-        buffers.append(L1Buffer(operand, size, copies, offset))
+        buffers.append(L1Buffer(size, copies, offset, operand))
         offset += copies * guarded(size)
     return tuple(buffers)
 
