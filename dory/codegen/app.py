@@ -20,6 +20,8 @@ MARKER = "plan.json"  # its presence makes a folder one of ours
 RUNTIME_COMMON = (
     "iss_calls.h",
     "sim.ld",
+    "dory_engine.h",
+    "dory_engine.c",
     "dory_ctx.h",
     "dory_device.h",
     "dory_rt.h",
@@ -107,7 +109,6 @@ def _layer(
             "function": function,
             "l1": l1,
             "l1_inputs": [b for b in layer.l1 if b.operand.startswith("x")],
-            "any_slice": any(x.channels == "slice" for x in layer.inputs),
             "reads": reads,
             "streams": bool(reads) or parts or layer.output.l3_offset >= 0,
         },

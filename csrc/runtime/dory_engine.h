@@ -1,0 +1,58 @@
+/* The loop over a layer's tiles, the same code for every layer, so that it stays in the instruction cache. */
+#ifndef DORY_ENGINE_H
+#define DORY_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dory_ctx.h"
+#include "dory_tile.h"
+
+#define DORY_MAX_INPUTS 8
+
+/* One input of a layer: the tensor's height x width x channels, how tiles read it, and its two buffers in L1. */
+typedef struct {
+  int32_t height, width, channels;
+  int32_t stride_h, stride_w, pad_t, pad_l, span_h, span_w;
+  int32_t slice; /* a tile reads its own channels; else all */
+  uint32_t l1[2];
+} dory_input_t;
+
+/* A tile that the cores compute: its place in the output, its size, what it reads, and its buffers in L1. */
+typedef struct {
+  int32_t h0, w0, c0;
+  int32_t h, w, c;
+  dory_range_t rows[DORY_MAX_INPUTS], cols[DORY_MAX_INPUTS];
+  uint8_t *x[DORY_MAX_INPUTS];
+  uint8_t *weights;
+  uint8_t *y;
+  uint8_t *l1; /* the arena, for scratch */
+} dory_tile_t;
+
+typedef struct {
+  int32_t out_h, out_w, out_c;
+  int32_t tile_h, tile_w, tile_c;
+  int32_t inputs_outer; /* channels are the innermost loop, else the outermost */
+  int32_t group,
+      group_bytes; /* packed weights: bytes for each `group` channels; group 0: one block for all; 0, 0: none */
+  uint32_t w_l1[2], y_l1[2];
+  void (*run)(const dory_tile_t *tile); /* computes the tile on all cores */
+  int32_t inputs;
+  dory_input_t x[DORY_MAX_INPUTS];
+} dory_layer_t;
+
+/* Part of a layer whose operands lie in L2: output rows [h0, h1), channels [c0, c1). x_row and y_row are the tensor rows that
+ * the pointers point to; w points to channel c0. */
+typedef struct {
+  int32_t h0, h1, c0, c1;
+  const uint8_t *x[DORY_MAX_INPUTS];
+  int32_t x_row[DORY_MAX_INPUTS];
+  const uint8_t *w;
+  uint8_t *y;
+  int32_t y_row;
+} dory_block_t;
+
+/* Loads of the next tile and stores of the last one run while the cores compute the current one. */
+void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block);
+
+#endif
