@@ -32,3 +32,12 @@ class Deployment:
     checks: tuple[LayerCheck, ...]
     wall_s: Mapping[str, float] = field(default_factory=dict)
     cycles: int | None = None  # of one inference, when it was simulated
+
+
+@dataclass(frozen=True)
+class OnnxComparison:
+    """Layer outputs against onnxruntime's, given each layer's inputs: elements, how many differ, most LSB."""
+
+    elements: int
+    differing: int
+    max_lsb: int

@@ -145,3 +145,10 @@ def test_example_input_changes_only_the_example(tmp_path: Path) -> None:
     a, b = contents(tmp_path / "a"), contents(tmp_path / "b")
     different = {n for n in a if a[n] != b[n]}
     assert different and all(n.startswith("data/") or n == "src/network.c" for n in different)
+
+
+def test_comparison_with_onnxruntime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save("resnet8", tmp_path)
+    assert main(["deploy", str(model), "-o", str(tmp_path / "a"), "--verify", "none", "--compare-onnx", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["onnxruntime"]
+    assert found["elements"] > 100_000 and found["max_lsb"] <= 1 and found["differing"] < found["elements"] // 500

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dory.cli.options import add_target, load_arrays
+
+if TYPE_CHECKING:
+    from dory.deployment import Deployment, OnnxComparison
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,6 +44,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="width of the requantisation multiplier (default 15)",
     )
     add_target(p)
+    p.add_argument(
+        "--compare-onnx",
+        action="store_true",
+        help="also run the model in onnxruntime and say how many outputs differ, layer by layer (extra: quantize)",
+    )
     p.add_argument("--force", action="store_true", help="replace an output folder that dory did not make")
     p.add_argument("--json", action="store_true", help="print the summary as JSON")
     p.set_defaults(run=run)
@@ -66,9 +76,34 @@ def run(args: argparse.Namespace) -> int:
             verify=args.verify,
             force=args.force,
         )
+        if args.compare_onnx:
+            _require_onnxruntime()
         result = pipeline.deploy(args.model, options, progress, graph=graph)
+        ladder = None
+        if args.compare_onnx:
+            progress("compare with onnxruntime")
+            ladder = _climb(args.model, result, args.rescale_bits)
     if args.json:
-        sys.stdout.write(as_json(result, output))
+        sys.stdout.write(as_json(result, output, ladder))
     else:
-        print_deployment(result, output)
+        print_deployment(result, output, ladder)
     return 0
+
+
+def _require_onnxruntime() -> None:
+    from dory.errors import UserError
+
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise UserError("onnxruntime is not installed", where="--compare-onnx", hint="pip install 'dory[quantize]'")
+
+
+def _climb(model: Path, result: Deployment, rescale_bits: int) -> OnnxComparison:
+    """Compare every layer with onnxruntime on the deployment's example input."""
+    from dory.deployment import OnnxComparison
+    from dory.frontend.io import from_hwc
+    from dory.testing.ladder import climb
+
+    graph = result.graph
+    feeds = {graph.io_layouts[t].onnx_name: from_hwc(graph, t, result.values[t]) for t in graph.inputs}
+    ladder = climb(model, feeds, rescale_bits=rescale_bits)
+    return OnnxComparison(ladder.elements, ladder.differing, ladder.max_lsb)

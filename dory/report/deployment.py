@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dory.deployment import Deployment
+from dory.deployment import Deployment, OnnxComparison
 from dory.plan import LayerPlan, Plan
 
 
-def as_json(result: Deployment, output: Path) -> str:
+def as_json(result: Deployment, output: Path, onnx: OnnxComparison | None = None) -> str:
     """Summary in the schema of the other commands, with wall seconds per stage."""
     plan = result.plan
     summary = {
@@ -33,6 +33,7 @@ def as_json(result: Deployment, output: Path) -> str:
         },
         "layers": [_layer(layer) for layer in plan.layers],
         "notes": list(plan.notes),
+        "onnxruntime": asdict(onnx) if onnx else None,
         "wall_s": {k: round(v, 4) for k, v in result.wall_s.items()},
     }
     return json.dumps(summary, indent=1) + "\n"
@@ -51,7 +52,7 @@ def _layer(layer: LayerPlan) -> dict[str, object]:
     }
 
 
-def print_deployment(result: Deployment, output: Path) -> None:
+def print_deployment(result: Deployment, output: Path, onnx: OnnxComparison | None = None) -> None:
     """The same for a person."""
     plan = result.plan
     console = plain_console()
@@ -94,6 +95,11 @@ def print_deployment(result: Deployment, output: Path) -> None:
         console.print("not verified (--verify none)")
     if result.cycles is not None:
         console.print(f"simulated: {result.cycles} cluster cycles, {plan.macs / result.cycles:.2f} MAC/cycle")
+    if onnx:
+        console.print(
+            f"against onnxruntime, layer by layer: {onnx.differing} of {onnx.elements} outputs differ,"
+            f" by at most {onnx.max_lsb}"
+        )
     console.print(f"{output}: ready; build with the GAP SDK: make -C {output} all run")
 
 
