@@ -31,11 +31,11 @@ uint32_t block(const uint32_t *, const uint32_t *, const uint32_t *, const uint3
                const uint32_t *, uint32_t);
 static uint32_t w[4 * WORDS] L1, x[16 * WORDS] L1;
 static void work(void *arg) {
-  const uint32_t *a = x + 2 * rt_core_id() * WORDS;
+  const uint32_t *a = x + 2 * drt_core_id() * WORDS;
   for (int i = *(int *)arg; i > 0; i--)
     block(w, w + WORDS, w + 2 * WORDS, w + 3 * WORDS, a, a + WORDS, WORDS);
 }
-static void entry(void *arg) { rt_team_fork(8, work, arg); }
+static void entry(void *arg) { drt_team_fork(8, work, arg); }
 int main(void) {
   static int rounds = ROUNDS;
   CLUSTER(entry, &rounds);

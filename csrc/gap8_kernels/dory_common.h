@@ -16,7 +16,7 @@ typedef struct {
 
 /* This core's share of n items; the shares differ by one item at most. */
 static inline dory_share_t dory_share(int32_t n) {
-  const int32_t cores = rt_core_count(), core = rt_core_id();
+  const int32_t cores = drt_core_count(), core = drt_core_id();
   const int32_t each = n / cores, rest = n % cores;
   const int32_t from = core * each + (core < rest ? core : rest);
   return (dory_share_t){from, from + each + (core < rest)};

@@ -4,7 +4,7 @@
 /* Split over lines; where they are too few, over the bytes of every piece. */
 void dory_concat(const void *args) {
   const dory_concat_args_t *a = args;
-  const int by_lines = a->lines >= rt_core_count();
+  const int by_lines = a->lines >= drt_core_count();
   const dory_share_t lines = by_lines ? dory_share(a->lines) : (dory_share_t){0, a->lines};
   int32_t total = 0;
   for (int32_t k = 0; k < a->inputs; k++) total += a->bytes[k];

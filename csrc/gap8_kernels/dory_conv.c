@@ -75,14 +75,14 @@ static __attribute__((noinline)) void block_4x2(const dory_conv_args_t *a, const
 void dory_conv(const void *args) {
   const dory_conv_args_t *a = args;
   const int32_t pixels = a->h_out * a->w_out, groups = (a->c_out + 3) / 4, words = words_of(a);
-  const int32_t cores = rt_core_count();
+  const int32_t cores = drt_core_count();
   const int32_t cost_pixels = (pixels + 2 * cores - 1) / (2 * cores) * groups;
   const int32_t cost_groups = (groups + cores - 1) / cores * ((pixels + 1) / 2);
   const int by_pixels = cost_pixels <= cost_groups;
   const dory_share_t p = by_pixels ? dory_share(pixels) : (dory_share_t){0, pixels};
   const dory_share_t g = by_pixels ? (dory_share_t){0, groups} : dory_share(groups);
   if (g.from >= g.to) return;
-  uint8_t *buffer = a->scratch + rt_core_id() * 8 * words;
+  uint8_t *buffer = a->scratch + drt_core_id() * 8 * words;
   for (int32_t i = p.from; i < p.to; i += 2) {
     const int two = i + 1 < p.to;
     const uint8_t *row0 = row_of(a, i, buffer), *row1 = two ? row_of(a, i + 1, buffer + 4 * words) : row0;

@@ -1,5 +1,5 @@
 /* Arguments of the kernels. Every kernel has the signature void kernel(const void *args), runs on all cores of a team (SPMD:
- * it splits the work by rt_core_id()/rt_core_count()) and touches only what its struct points to. Tensors are HWC, uint8;
+ * it splits the work by drt_core_id()/drt_core_count()) and touches only what its struct points to. Tensors are HWC, uint8;
  * sizes are elements (= bytes) of the tile in L1, not of the whole layer. Padding is virtual: rows and columns outside the
  * tile that read as pad_value.
  *

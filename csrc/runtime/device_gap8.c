@@ -12,9 +12,9 @@
 #include "dory_rt.h"
 
 #define COPY_BYTES 16384u
-#define ALIGN 8u
+#define DORY_ALIGN 8u
 
-struct pi_device *rt_gap8_ram;
+struct pi_device *drt_gap8_ram;
 
 static struct {
   struct pi_device cluster, ram, flash, fs;
@@ -33,7 +33,7 @@ static struct {
   int failed;
 } work;
 
-static uint8_t *aligned(uint8_t *p) { return (uint8_t *)(((uint32_t)p + ALIGN - 1u) / ALIGN * ALIGN); }
+static uint8_t *align_up(uint8_t *p) { return (uint8_t *)(((uint32_t)p + DORY_ALIGN - 1u) / DORY_ALIGN * DORY_ALIGN); }
 
 static int open_memories(void) {
   struct pi_hyperram_conf ram_conf;
@@ -42,7 +42,7 @@ static int open_memories(void) {
   pi_hyperram_conf_init(&ram_conf);
   pi_open_from_conf(&chip.ram, &ram_conf);
   if (pi_ram_open(&chip.ram)) return -1;
-  rt_gap8_ram = &chip.ram;
+  drt_gap8_ram = &chip.ram;
   pi_hyperflash_conf_init(&flash_conf);
   pi_open_from_conf(&chip.flash, &flash_conf);
   if (pi_flash_open(&chip.flash)) return -2;
@@ -94,10 +94,10 @@ int dory_device_open(dory_device_t *device, const dory_device_conf_t *conf) {
 #endif
   const int error = open_memories();
   if (error) return error;
-  chip.l2 = pi_l2_malloc(conf->l2_bytes + ALIGN);
+  chip.l2 = pi_l2_malloc(conf->l2_bytes + DORY_ALIGN);
   if (!chip.l2) return -4;
   if (pi_ram_alloc(&chip.ram, &chip.l3, conf->l3_bytes)) return -5;
-  device->l2 = aligned(chip.l2);
+  device->l2 = align_up(chip.l2);
   device->l3 = chip.l3;
   const int copied = copy_weights(device->l2, conf->l2_bytes);
   if (copied) return copied;
@@ -113,17 +113,17 @@ int dory_device_open(dory_device_t *device, const dory_device_conf_t *conf) {
 
 static void cluster_entry(void *arg) {
   (void)arg;
-  uint8_t *l1 = pmsis_l1_malloc(chip.conf.l1_bytes + ALIGN);
+  uint8_t *l1 = pmsis_l1_malloc(chip.conf.l1_bytes + DORY_ALIGN);
   if (!l1) {
     work.failed = 1;
     return;
   }
-  work.device->l1 = aligned(l1);
+  work.device->l1 = align_up(l1);
   pi_perf_conf(1 << PI_PERF_CYCLES);
   pi_perf_reset();
   pi_perf_start();
   work.entry(work.arg);
-  pmsis_l1_malloc_free(l1, chip.conf.l1_bytes + ALIGN);
+  pmsis_l1_malloc_free(l1, chip.conf.l1_bytes + DORY_ALIGN);
 }
 
 int dory_device_run(dory_device_t *device, void (*entry)(void *), void *arg) {
@@ -143,7 +143,7 @@ void dory_device_close(dory_device_t *device) {
   (void)device;
   pi_cluster_close(&chip.cluster);
   pi_ram_free(&chip.ram, chip.l3, chip.conf.l3_bytes);
-  pi_l2_free(chip.l2, chip.conf.l2_bytes + ALIGN);
+  pi_l2_free(chip.l2, chip.conf.l2_bytes + DORY_ALIGN);
 }
 
 void dory_print(const char *text) { printf("%s", text); }

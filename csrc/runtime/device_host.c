@@ -25,7 +25,7 @@ int32_t dory_read_at(const char *file, uint32_t at, void *to, uint32_t bytes) {
 }
 
 int dory_device_open(dory_device_t *device, const dory_device_conf_t *conf) {
-  if (rt_host_init(conf->l3_bytes, conf->cores)) return -1;
+  if (drt_host_init(conf->l3_bytes, conf->cores)) return -1;
   /* Exactly as large as planned, so that the sanitizer sees an access behind the end. */
   device->l1 = malloc(conf->l1_bytes + !conf->l1_bytes);
   device->l2 = malloc(conf->l2_bytes + !conf->l2_bytes);
@@ -36,7 +36,7 @@ int dory_device_open(dory_device_t *device, const dory_device_conf_t *conf) {
   uint8_t *weights = malloc(conf->weights_bytes + 1u);
   if (!weights) return -4;
   const int32_t n = dory_read_at(conf->weights_file, 0, weights, conf->weights_bytes + 1u);
-  if (n == (int32_t)conf->weights_bytes) rt_host_ram_load(0, weights, conf->weights_bytes);
+  if (n == (int32_t)conf->weights_bytes) drt_host_ram_load(0, weights, conf->weights_bytes);
   free(weights);
   return n == (int32_t)conf->weights_bytes ? 0 : -5;
 }
@@ -48,7 +48,7 @@ int dory_device_run(dory_device_t *device, void (*entry)(void *), void *arg) {
 }
 
 void dory_device_close(dory_device_t *device) {
-  rt_host_free();
+  drt_host_free();
   free(device->l1);
   free(device->l2);
 }
@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   data_folder = argv[1];
-  if (argc == 3 && rt_host_dump_open(argv[2])) {
+  if (argc == 3 && drt_host_dump_open(argv[2])) {
     fprintf(stderr, "dory-host: error: cannot write %s\n", argv[2]);
     return 70;
   }

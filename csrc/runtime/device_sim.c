@@ -17,9 +17,9 @@ typedef struct {
 } file_t;
 
 static void ram_read(void *to, uint32_t at, uint32_t bytes) {
-  rt_ram_t job = {0};
-  rt_ram_read(&job, to, at, bytes);
-  rt_ram_wait(&job);
+  drt_ram_t job = {0};
+  drt_ram_read(&job, to, at, bytes);
+  drt_ram_wait(&job);
 }
 
 static int same(const char *a, const char *b) {
@@ -61,7 +61,7 @@ int dory_device_open(dory_device_t *device, const dory_device_conf_t *conf) {
 
 int dory_device_run(dory_device_t *device, void (*entry)(void *), void *arg) {
   (void)device;
-  rt_cluster_run(entry, arg, dory_l1_start, cluster.stack_core0, cluster.stack_worker);
+  drt_cluster_run(entry, arg, dory_l1_start, cluster.stack_core0, cluster.stack_worker);
   return 0;
 }
 
@@ -70,7 +70,7 @@ void dory_device_close(dory_device_t *device) { (void)device; }
 void dory_print(const char *text) {
   uint32_t bytes = 0;
   while (text[bytes]) bytes++;
-  (void)rt_trap(ISS_WRITE, (uint32_t)text, bytes, 0, 0, 0, 0, 0);
+  (void)drt_trap(ISS_WRITE, (uint32_t)text, bytes, 0, 0, 0, 0, 0);
 }
 
 void dory_print_number(int64_t value) {
@@ -103,8 +103,8 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
 static uint8_t fc_stack[8192] __attribute__((aligned(16), used, section(".bss.fc_stack")));
 
 __attribute__((used)) static void start(void) {
-  (void)rt_trap(ISS_STACK, (uint32_t)fc_stack, (uint32_t)(fc_stack + sizeof fc_stack), 0, 0, 0, 0, 0);
-  (void)rt_trap(ISS_EXIT, (uint32_t)dory_main(), 0, 0, 0, 0, 0, 0);
+  (void)drt_trap(ISS_STACK, (uint32_t)fc_stack, (uint32_t)(fc_stack + sizeof fc_stack), 0, 0, 0, 0, 0);
+  (void)drt_trap(ISS_EXIT, (uint32_t)dory_main(), 0, 0, 0, 0, 0, 0);
 }
 
 __asm__(

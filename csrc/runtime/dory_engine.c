@@ -7,7 +7,7 @@ typedef struct {
   const dory_block_t *b;
   uint8_t *l1;
   int xi, wi, yi;
-  rt_dma_t *x_job, *w_job, *y_job;
+  drt_dma_t *x_job, *w_job, *y_job;
   dory_tile_t tiles[2];
 } loop_t;
 
@@ -66,7 +66,7 @@ static void load_weights(loop_t *s, const dory_tile_t *t, int wi) {
     groups = (t->c + l->group - 1) / l->group;
     from += (t->c0 - s->b->c0) / l->group * l->group_bytes;
   }
-  rt_dma_in(&s->w_job[wi], s->l1 + l->w_l1[wi], from, 1, (uint32_t)(groups * l->group_bytes), 0);
+  drt_dma_in(&s->w_job[wi], s->l1 + l->w_l1[wi], from, 1, (uint32_t)(groups * l->group_bytes), 0);
 }
 
 static void store(loop_t *s, const dory_tile_t *t) {
@@ -82,7 +82,7 @@ static bool slices(const dory_layer_t *l) {
 }
 
 void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block) {
-  rt_dma_t x_job[2] = {0}, w_job[2] = {0}, y_job[2] = {0};
+  drt_dma_t x_job[2] = {0}, w_job[2] = {0}, y_job[2] = {0};
   loop_t s; /* large: nothing is cleared that is written anyway */
   copy_layer(&s.l, layer);
   s.b = block;
@@ -109,14 +109,14 @@ void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory
     const bool new_c = more && next->c0 != now->c0;
     const bool new_x = more && (next->h0 != now->h0 || next->w0 != now->w0 || (any_slice && new_c));
     const bool new_w = new_c && s.l.group;
-    rt_dma_wait(&s.x_job[s.xi]);
+    drt_dma_wait(&s.x_job[s.xi]);
     if (more) {
       shape(&s, next, s.xi ^ new_x);
       if (new_x) load_inputs(&s, next, s.xi ^ 1);
     }
-    rt_dma_wait(&s.w_job[s.wi]);
+    drt_dma_wait(&s.w_job[s.wi]);
     if (new_w) load_weights(&s, next, s.wi ^ 1);
-    rt_dma_wait(&s.y_job[s.yi]);
+    drt_dma_wait(&s.y_job[s.yi]);
     now->weights = s.l1 + s.l.w_l1[s.wi];
     now->y = s.l1 + s.l.y_l1[s.yi];
     now->l1 = s.l1;
@@ -128,6 +128,6 @@ void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory
     s.xi ^= new_x;
     s.wi ^= new_w;
   }
-  rt_dma_wait(&s.y_job[0]);
-  rt_dma_wait(&s.y_job[1]);
+  drt_dma_wait(&s.y_job[0]);
+  drt_dma_wait(&s.y_job[1]);
 }

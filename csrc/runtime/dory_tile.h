@@ -25,39 +25,40 @@ static inline dory_range_t dory_range(int32_t o0, int32_t on, int32_t stride, in
 /* Rows [row, row + rows), columns [col, col + cols) and channels [c0, c0 + cn) of a tensor with `width` columns and
  * `channels` channels, as the fewest two-dimensional copies: none, one, or one a row when columns and channels are both
  * partial. */
-static inline void dory_tile_in(rt_dma_t *job, uint8_t *l1, const uint8_t *tensor, int32_t width, int32_t channels,
+static inline void dory_tile_in(drt_dma_t *job, uint8_t *l1, const uint8_t *tensor, int32_t width, int32_t channels,
                                 int32_t row, int32_t rows, int32_t col, int32_t cols, int32_t c0, int32_t cn) {
   const uint8_t *from = tensor + (row * width + col) * channels + c0;
   if (rows <= 0 || cols <= 0) return;
   if (cn == channels) {
     if (cols == width) {
-      rt_dma_in(job, l1, from, 1, (uint32_t)(rows * cols * cn), 0);
+      drt_dma_in(job, l1, from, 1, (uint32_t)(rows * cols * cn), 0);
     } else {
-      rt_dma_in(job, l1, from, (uint32_t)rows, (uint32_t)(cols * cn), (uint32_t)(width * channels));
+      drt_dma_in(job, l1, from, (uint32_t)rows, (uint32_t)(cols * cn), (uint32_t)(width * channels));
     }
   } else if (cols == width) {
-    rt_dma_in(job, l1, from, (uint32_t)(rows * cols), (uint32_t)cn, (uint32_t)channels);
+    drt_dma_in(job, l1, from, (uint32_t)(rows * cols), (uint32_t)cn, (uint32_t)channels);
   } else {
     for (int32_t r = 0; r < rows; r++) {
-      rt_dma_in(job, l1 + r * cols * cn, from + r * width * channels, (uint32_t)cols, (uint32_t)cn, (uint32_t)channels);
+      drt_dma_in(job, l1 + r * cols * cn, from + r * width * channels, (uint32_t)cols, (uint32_t)cn,
+                 (uint32_t)channels);
     }
   }
 }
 
-static inline void dory_tile_out(rt_dma_t *job, const uint8_t *l1, uint8_t *tensor, int32_t width, int32_t channels,
+static inline void dory_tile_out(drt_dma_t *job, const uint8_t *l1, uint8_t *tensor, int32_t width, int32_t channels,
                                  int32_t row, int32_t rows, int32_t col, int32_t cols, int32_t c0, int32_t cn) {
   uint8_t *to = tensor + (row * width + col) * channels + c0;
   if (cn == channels) {
     if (cols == width) {
-      rt_dma_out(job, to, l1, 1, (uint32_t)(rows * cols * cn), 0);
+      drt_dma_out(job, to, l1, 1, (uint32_t)(rows * cols * cn), 0);
     } else {
-      rt_dma_out(job, to, l1, (uint32_t)rows, (uint32_t)(cols * cn), (uint32_t)(width * channels));
+      drt_dma_out(job, to, l1, (uint32_t)rows, (uint32_t)(cols * cn), (uint32_t)(width * channels));
     }
   } else if (cols == width) {
-    rt_dma_out(job, to, l1, (uint32_t)(rows * cols), (uint32_t)cn, (uint32_t)channels);
+    drt_dma_out(job, to, l1, (uint32_t)(rows * cols), (uint32_t)cn, (uint32_t)channels);
   } else {
     for (int32_t r = 0; r < rows; r++) {
-      rt_dma_out(job, to + r * width * channels, l1 + r * cols * cn, (uint32_t)cols, (uint32_t)cn, (uint32_t)channels);
+      drt_dma_out(job, to + r * width * channels, l1 + r * cols * cn, (uint32_t)cols, (uint32_t)cn, (uint32_t)channels);
     }
   }
 }

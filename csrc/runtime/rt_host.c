@@ -22,7 +22,7 @@ static struct {
   uint32_t ram_bytes;
   FILE *dump;
   struct {
-    uint8_t *live; /* one flag a byte, NULL before the first rt_live */
+    uint8_t *live; /* one flag a byte, NULL before the first drt_live */
     uint8_t *base;
     uint32_t bytes;
   } arena[3];
@@ -31,7 +31,7 @@ static struct {
 static _Thread_local int core_id;
 static _Thread_local int in_team;
 
-_Noreturn void rt_host_fail(const char *format, ...) {
+_Noreturn void drt_host_fail(const char *format, ...) {
   va_list list;
   va_start(list, format);
   fputs("dory-host: error: ", stderr);
@@ -52,7 +52,7 @@ static int space_of(const uint8_t *p) {
   return 0;
 }
 
-rt_place_t rt_host_place(const uint8_t *p) {
+rt_place_t drt_host_place(const uint8_t *p) {
   rt_place_t out;
   const int space = space_of(p);
   if (space) {
@@ -65,7 +65,7 @@ rt_place_t rt_host_place(const uint8_t *p) {
   return out;
 }
 
-/* Every byte of a transfer's side must lie in a live buffer of the arena, once rt_live has told which there are. */
+/* Every byte of a transfer's side must lie in a live buffer of the arena, once drt_live has told which there are. */
 static void check_side(const char *what, int space, const uint8_t *at, uint32_t lines, uint32_t line, uint32_t stride) {
   const uint8_t *live = host.arena[space].live;
   for (uint32_t i = 0; live && i < lines; i++) {
@@ -75,15 +75,15 @@ static void check_side(const char *what, int space, const uint8_t *at, uint32_t 
     const uint8_t *dead = outside ? NULL : memchr(live + offset, 0, line);
     if (outside || dead) {
       const uint8_t *where = dead ? from + (dead - (live + offset)) : from;
-      rt_host_fail("%s touches %s, outside of every L%d buffer (line %u of %u, %u bytes each)", what,
-                   rt_host_place(where).text, space, i, lines, line);
+      drt_host_fail("%s touches %s, outside of every L%d buffer (line %u of %u, %u bytes each)", what,
+                    drt_host_place(where).text, space, i, lines, line);
     }
   }
 }
 
-int rt_core_id(void) { return core_id; }
+int drt_core_id(void) { return core_id; }
 
-int rt_core_count(void) { return in_team ? host.cores : 1; }
+int drt_core_count(void) { return in_team ? host.cores : 1; }
 
 static void *worker(void *arg) {
   core_id = (int)(intptr_t)arg;
@@ -96,8 +96,8 @@ static void *worker(void *arg) {
   }
 }
 
-void rt_team_fork(int cores, void (*fn)(const void *), const void *arg) {
-  if (cores != host.cores) rt_host_fail("a team of %d cores, the device was opened with %d", cores, host.cores);
+void drt_team_fork(int cores, void (*fn)(const void *), const void *arg) {
+  if (cores != host.cores) drt_host_fail("a team of %d cores, the device was opened with %d", cores, host.cores);
   host.fn = fn;
   host.arg = arg;
   pthread_barrier_wait(&host.start);
@@ -107,95 +107,95 @@ void rt_team_fork(int cores, void (*fn)(const void *), const void *arg) {
   pthread_barrier_wait(&host.end);
 }
 
-void rt_team_barrier(void) {
+void drt_team_barrier(void) {
   if (in_team) pthread_barrier_wait(&host.team);
 }
 
 static void check_caller(const char *what) {
-  if (core_id || in_team) rt_host_fail("%s by core %d inside a team; core 0 alone may do that", what, core_id);
+  if (core_id || in_team) drt_host_fail("%s by core %d inside a team; core 0 alone may do that", what, core_id);
 }
 
 static void check_dma(const void *l1, const void *l2, uint32_t lines, uint32_t line, uint32_t stride) {
   check_caller("a DMA was started");
-  if ((uint64_t)lines * line > DMA_MAX_BYTES) rt_host_fail("DMA of %u x %u bytes: 64 KiB or more", lines, line);
+  if ((uint64_t)lines * line > DMA_MAX_BYTES) drt_host_fail("DMA of %u x %u bytes: 64 KiB or more", lines, line);
   check_side("DMA", 1, l1, lines, line, line);
   check_side("DMA", 2, l2, lines, line, stride);
 }
 
-void rt_dma_in(rt_dma_t *job, void *l1, const void *l2, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes) {
+void drt_dma_in(drt_dma_t *job, void *l1, const void *l2, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes) {
   check_dma(l1, l2, lines, line_bytes, stride_bytes);
-  job->id = rt_host_start(job->id, "DMA", (rt_area_t){l1, lines, line_bytes, line_bytes},
-                          (rt_area_t){(uint8_t *)(uintptr_t)l2, lines, line_bytes, stride_bytes});
+  job->id = drt_host_start(job->id, "DMA", (drt_area_t){l1, lines, line_bytes, line_bytes},
+                           (drt_area_t){(uint8_t *)(uintptr_t)l2, lines, line_bytes, stride_bytes});
 }
 
-void rt_dma_out(rt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes) {
+void drt_dma_out(drt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes) {
   check_dma(l1, l2, lines, line_bytes, stride_bytes);
-  job->id = rt_host_start(job->id, "DMA", (rt_area_t){l2, lines, line_bytes, stride_bytes},
-                          (rt_area_t){(uint8_t *)(uintptr_t)l1, lines, line_bytes, line_bytes});
+  job->id = drt_host_start(job->id, "DMA", (drt_area_t){l2, lines, line_bytes, stride_bytes},
+                           (drt_area_t){(uint8_t *)(uintptr_t)l1, lines, line_bytes, line_bytes});
 }
 
-void rt_dma_wait(rt_dma_t *job) {
+void drt_dma_wait(drt_dma_t *job) {
   check_caller("a DMA was waited for");
-  if (job->id) rt_host_wait(job->id, "DMA");
+  if (job->id) drt_host_wait(job->id, "DMA");
   job->id = 0;
 }
 
-static rt_area_t ram_area(const rt_ram_t *job, uint32_t l3, const void *l2, uint32_t bytes) {
+static drt_area_t ram_area(const drt_ram_t *job, uint32_t l3, const void *l2, uint32_t bytes) {
   check_caller("a RAM transfer was started");
-  if (job->id) rt_host_fail("RAM transfer started on a handle that is in flight: it holds one at a time");
+  if (job->id) drt_host_fail("RAM transfer started on a handle that is in flight: it holds one at a time");
   if (l3 % 4 || bytes % 4 || (uintptr_t)l2 % 4) {
-    rt_host_fail("RAM transfer of %u bytes between %s and RAM + %u: not whole aligned words", bytes,
-                 rt_host_place(l2).text, l3);
+    drt_host_fail("RAM transfer of %u bytes between %s and RAM + %u: not whole aligned words", bytes,
+                  drt_host_place(l2).text, l3);
   }
   if (l3 > host.ram_bytes || bytes > host.ram_bytes - l3) {
-    rt_host_fail("RAM transfer of %u bytes at RAM + %u: the network has %u bytes", bytes, l3, host.ram_bytes);
+    drt_host_fail("RAM transfer of %u bytes at RAM + %u: the network has %u bytes", bytes, l3, host.ram_bytes);
   }
   check_side("RAM transfer", 2, l2, 1, bytes, bytes);
-  return (rt_area_t){host.ram + l3, 1, bytes, bytes};
+  return (drt_area_t){host.ram + l3, 1, bytes, bytes};
 }
 
-void rt_ram_read(rt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes) {
-  job->id = rt_host_start(job->id, "RAM read", (rt_area_t){l2, 1, bytes, bytes}, ram_area(job, l3, l2, bytes));
+void drt_ram_read(drt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes) {
+  job->id = drt_host_start(job->id, "RAM read", (drt_area_t){l2, 1, bytes, bytes}, ram_area(job, l3, l2, bytes));
 }
 
-void rt_ram_write(rt_ram_t *job, const void *l2, uint32_t l3, uint32_t bytes) {
-  job->id = rt_host_start(job->id, "RAM write", ram_area(job, l3, l2, bytes),
-                          (rt_area_t){(uint8_t *)(uintptr_t)l2, 1, bytes, bytes});
+void drt_ram_write(drt_ram_t *job, const void *l2, uint32_t l3, uint32_t bytes) {
+  job->id = drt_host_start(job->id, "RAM write", ram_area(job, l3, l2, bytes),
+                           (drt_area_t){(uint8_t *)(uintptr_t)l2, 1, bytes, bytes});
 }
 
-void rt_ram_wait(rt_ram_t *job) {
+void drt_ram_wait(drt_ram_t *job) {
   check_caller("a RAM transfer was waited for");
-  if (job->id) rt_host_wait(job->id, "RAM");
+  if (job->id) drt_host_wait(job->id, "RAM");
   job->id = 0;
 }
 
-uint32_t rt_cycles(void) { return 0; }
+uint32_t drt_cycles(void) { return 0; }
 
-void rt_layer_begin(int layer) { host.layer = layer; }
+void drt_layer_begin(int layer) { host.layer = layer; }
 
 static void check_dead(int space) {
   const uint8_t *base = host.arena[space].base, *live = host.arena[space].live;
   if (!live) return;
-  RT_UNPOISON(base, host.arena[space].bytes);
+  DRT_UNPOISON(base, host.arena[space].bytes);
   for (uint32_t i = 0; i < host.arena[space].bytes; i++) {
-    if (!live[i] && base[i] != CANARY) rt_host_fail("L%d + %u, outside of every buffer, was written", space, i);
+    if (!live[i] && base[i] != CANARY) drt_host_fail("L%d + %u, outside of every buffer, was written", space, i);
   }
 }
 
 static void poison_dead(int space) {
   const uint8_t *live = host.arena[space].live;
-  RT_POISON(host.arena[space].base, host.arena[space].bytes);
+  DRT_POISON(host.arena[space].base, host.arena[space].bytes);
   for (uint32_t i = 0; i < host.arena[space].bytes;) {
     uint32_t end = i;
     while (end < host.arena[space].bytes && live[end]) end++;
-    if (end > i) RT_UNPOISON(host.arena[space].base + i, end - i);
+    if (end > i) DRT_UNPOISON(host.arena[space].base + i, end - i);
     i = end + 1;
   }
-  rt_host_repoison();
+  drt_host_repoison();
 }
 
-void rt_layer_end(int layer) {
-  rt_host_idle("DMA");
+void drt_layer_end(int layer) {
+  drt_host_idle("DMA");
   for (int space = 1; space <= 2; space++) {
     check_dead(space);
     if (host.arena[space].live) poison_dead(space);
@@ -205,18 +205,18 @@ void rt_layer_end(int layer) {
 
 /* Bytes that die get the canary; bytes of L1 that become live get garbage, so that stale data is never right by luck.
  */
-void rt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count) {
+void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count) {
   uint8_t *memory = (uint8_t *)(uintptr_t)base, *now = calloc(bytes ? bytes : 1, 1);
-  if (!now) rt_host_fail("out of memory");
+  if (!now) drt_host_fail("out of memory");
   check_dead(space);
   for (int r = 0; r < count; r++) {
     const uint32_t at = ranges[2 * r], size = ranges[2 * r + 1];
     if (at > bytes || size > bytes - at)
-      rt_host_fail("a buffer at L%d + %u of %u bytes: the arena has %u", space, at, size, bytes);
+      drt_host_fail("a buffer at L%d + %u of %u bytes: the arena has %u", space, at, size, bytes);
     memset(now + at, 1, size);
   }
-  rt_host_check_live(memory, bytes, now);
-  RT_UNPOISON(memory, bytes);
+  drt_host_check_live(memory, bytes, now);
+  DRT_UNPOISON(memory, bytes);
   for (uint32_t i = 0; i < bytes; i++) {
     if (!now[i]) {
       memory[i] = CANARY;
@@ -231,13 +231,13 @@ void rt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges
   poison_dead(space);
 }
 
-void rt_dump_layer(int layer, const void *l2, uint32_t l3, uint32_t bytes) {
+void drt_dump_layer(int layer, const void *l2, uint32_t l3, uint32_t bytes) {
   (void)layer;
   if (!host.dump) return;
-  if (fwrite(l2 ? l2 : host.ram + l3, 1, bytes, host.dump) != bytes) rt_host_fail("the dump file cannot be written");
+  if (fwrite(l2 ? l2 : host.ram + l3, 1, bytes, host.dump) != bytes) drt_host_fail("the dump file cannot be written");
 }
 
-int rt_host_init(uint32_t ram_bytes, int cores) {
+int drt_host_init(uint32_t ram_bytes, int cores) {
   if (cores < 1 || cores > MAX_CORES) return -1;
   host.cores = cores;
   host.quit = 0;
@@ -254,33 +254,33 @@ int rt_host_init(uint32_t ram_bytes, int cores) {
   return 0;
 }
 
-void rt_host_ram_load(uint32_t at, const void *from, uint32_t bytes) {
-  if (at > host.ram_bytes || bytes > host.ram_bytes - at) rt_host_fail("the weights do not fit the RAM");
+void drt_host_ram_load(uint32_t at, const void *from, uint32_t bytes) {
+  if (at > host.ram_bytes || bytes > host.ram_bytes - at) drt_host_fail("the weights do not fit the RAM");
   memcpy(host.ram + at, from, bytes);
 }
 
-int rt_host_dump_open(const char *path) {
+int drt_host_dump_open(const char *path) {
   host.dump = fopen(path, "wb");
   return host.dump ? 0 : -1;
 }
 
-void rt_host_free(void) {
-  rt_host_idle("RAM read");
-  rt_host_idle("RAM write");
+void drt_host_free(void) {
+  drt_host_idle("RAM read");
+  drt_host_idle("RAM write");
   host.quit = 1;
   pthread_barrier_wait(&host.start);
   for (int i = 1; i < host.cores; i++) pthread_join(host.threads[i], NULL);
   pthread_barrier_destroy(&host.start);
   pthread_barrier_destroy(&host.end);
   pthread_barrier_destroy(&host.team);
-  rt_host_transfers_free();
+  drt_host_transfers_free();
   for (int space = 1; space <= 2; space++) {
-    if (host.arena[space].live) RT_UNPOISON(host.arena[space].base, host.arena[space].bytes);
+    if (host.arena[space].live) DRT_UNPOISON(host.arena[space].base, host.arena[space].bytes);
     free(host.arena[space].live);
     host.arena[space].live = host.arena[space].base = NULL;
   }
   free(host.ram);
   host.ram = NULL;
-  if (host.dump && fclose(host.dump)) rt_host_fail("the dump file cannot be written");
+  if (host.dump && fclose(host.dump)) drt_host_fail("the dump file cannot be written");
   host.dump = NULL;
 }

@@ -14,5 +14,5 @@
           "  .size " #name ", .-" #name "\n"         \
           "  .text\n")
 
-CALL(rt_team_fork, ISS_TEAM_FORK);
-CALL(rt_cluster_run, ISS_CLUSTER_RUN);
+CALL(drt_team_fork, ISS_TEAM_FORK);
+CALL(drt_cluster_run, ISS_CLUSTER_RUN);

@@ -47,14 +47,14 @@ static buffer_t new_buffer(uint32_t bytes) {
   if (!all) fail("out of memory");
   memset(all, GUARD_BYTE, bytes + 2u * GUARD);
   const buffer_t b = {all + GUARD, NULL, bytes};
-  RT_POISON(all, GUARD);
-  RT_POISON(b.at + bytes, GUARD);
+  DRT_POISON(all, GUARD);
+  DRT_POISON(b.at + bytes, GUARD);
   return b;
 }
 
 static void check_guards(const buffer_t *b) {
-  RT_UNPOISON(b->at - GUARD, GUARD);
-  RT_UNPOISON(b->at + b->bytes, GUARD);
+  DRT_UNPOISON(b->at - GUARD, GUARD);
+  DRT_UNPOISON(b->at + b->bytes, GUARD);
   for (int i = 1; i <= GUARD; i++) {
     if (b->at[-i] != GUARD_BYTE || b->at[b->bytes + (uint32_t)i - 1] != GUARD_BYTE) fail("a guard byte was written");
   }
@@ -87,7 +87,7 @@ static dory_clip_t clip(job_t *j) {
 }
 
 static void fork_team(const job_t *j, void (*kernel)(const void *), const void *args) {
-  rt_team_fork(j->cores, kernel, args);
+  drt_team_fork(j->cores, kernel, args);
 }
 
 /* Parameters come in the order of the struct's fields. */
@@ -238,13 +238,13 @@ static uint32_t range(job_t *j) {
 static uint32_t tile(job_t *j) {
   int32_t p[8];
   for (int i = 0; i < 8; i++) p[i] = next(j);
-  rt_dma_t job = {0};
+  drt_dma_t job = {0};
   j->scratch = new_buffer((uint32_t)(p[3] * p[5] * p[7]));
   memset(j->y.at, 0, j->y.bytes);
   dory_tile_in(&job, j->scratch.at, j->inputs[0].at, p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
-  rt_dma_wait(&job);
+  drt_dma_wait(&job);
   dory_tile_out(&job, j->scratch.at, j->y.at, p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
-  rt_dma_wait(&job);
+  drt_dma_wait(&job);
   return j->scratch.bytes;
 }
 
@@ -254,8 +254,8 @@ static uint32_t (*const functions[])(job_t *) = {conv, grouped_conv, depthwise, 
 static void run(int32_t function, int *cores) {
   job_t j = {.cores = get_int()};
   if (j.cores != *cores) {
-    if (*cores) rt_host_free();
-    if (rt_host_init(64, j.cores)) fail("rt_host_init");
+    if (*cores) drt_host_free();
+    if (drt_host_init(64, j.cores)) fail("drt_host_init");
     *cores = j.cores;
   }
   const int32_t parameters = get_int();
@@ -287,6 +287,6 @@ int main(void) {
   int cores = 0;
   int32_t function;
   while (fread(&function, sizeof function, 1, stdin) == 1) run(function, &cores);
-  if (cores) rt_host_free();
+  if (cores) drt_host_free();
   return 0;
 }

@@ -28,6 +28,17 @@ struct pi_cluster_task {
   uint32_t stack_size, slave_stack_size;
 };
 
+/* Names of the SDK's operating system, which this header brings in there too: ours must not collide. */
+typedef struct {
+  int id;
+} rt_dma_copy_t;
+static inline void rt_dma_wait(rt_dma_copy_t *copy) { (void)copy; }
+static inline int rt_core_id(void) { return 0; }
+static inline void rt_team_fork(int cores, void (*entry)(void *), void *arg) { (void)cores, (void)entry, (void)arg; }
+static inline void rt_team_barrier(void) {}
+static inline int rt_nb_pe(void) { return 8; }
+#define ALIGN(value, size) ((value) / (size) * (size))
+
 int printf(const char *format, ...);
 int pmsis_kickoff(void *entry);
 void pmsis_exit(int code);
