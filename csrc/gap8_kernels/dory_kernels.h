@@ -165,6 +165,21 @@ typedef struct {
   dory_clip_t clip;
 } dory_softmax_args_t;
 
+/* Arguments of any kernel that works on tiles. */
+typedef union {
+  dory_conv_args_t conv;
+  dory_grouped_conv_args_t grouped_conv;
+  dory_depthwise_args_t depthwise;
+  dory_linear_args_t linear;
+  dory_add_args_t add;
+  dory_maxpool_args_t maxpool;
+  dory_avgpool_args_t avgpool;
+  dory_lut_args_t lut;
+  dory_pad_args_t pad;
+  dory_concat_args_t concat;
+  dory_softmax_args_t softmax;
+} dory_args_t;
+
 /* Bytes of scratch for a team of `cores` cores: cores * 2 * K4 with K4 = kernel_h * kernel_w * c_in as a multiple of 4
  * (im2col rows of two pixels a core), and 0. */
 uint32_t dory_conv_scratch(const dory_conv_args_t *a, int32_t cores);

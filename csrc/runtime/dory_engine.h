@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "dory_ctx.h"
+#include "dory_kernels.h"
 #include "dory_tile.h"
 
 #define DORY_MAX_INPUTS 8
@@ -18,10 +19,15 @@ typedef struct {
   uint32_t l1[2];
 } dory_input_t;
 
-/* A tile that the cores compute: its place in the output, its size, what it reads, and its buffers in L1. */
+/* Part of a layer's output, [h0, h0 + h) x [w0, w0 + w) x [c0, c0 + c). */
 typedef struct {
   int32_t h0, w0, c0;
   int32_t h, w, c;
+} dory_place_t;
+
+/* A tile that the cores compute: its place, what it reads, and its buffers in L1. */
+typedef struct {
+  dory_place_t at;
   dory_range_t rows[DORY_MAX_INPUTS], cols[DORY_MAX_INPUTS];
   uint8_t *x[DORY_MAX_INPUTS];
   uint8_t *weights;
@@ -32,11 +38,13 @@ typedef struct {
 typedef struct {
   int32_t out_h, out_w, out_c;
   int32_t tile_h, tile_w, tile_c;
-  int32_t inputs_outer; /* channels are the innermost loop, else the outermost */
-  int32_t group,
-      group_bytes; /* packed weights: bytes for each `group` channels; group 0: one block for all; 0, 0: none */
+  int32_t inputs_outer;       /* channels are the innermost loop, else the outermost */
+  int32_t group, group_bytes; /* packed weights: bytes for each `group` channels; group 0: one block for all */
+  int32_t w_step;             /* bytes of weights of a full tile; 0: none */
   uint32_t w_l1[2], y_l1[2];
-  void (*run)(const dory_tile_t *tile); /* computes the tile on all cores */
+  void (*kernel)(const void *args);                                           /* runs on every core of the team */
+  void (*fill)(const dory_tile_t *restrict tile, dory_args_t *restrict args); /* the kernel's arguments for a tile */
+  int32_t cores;
   int32_t inputs;
   dory_input_t x[DORY_MAX_INPUTS];
 } dory_layer_t;
