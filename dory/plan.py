@@ -84,17 +84,19 @@ class Operand:
 class Weights:
     """Packed constants of a layer. `group` 0: one block for all channels.
 
-    resident: copied to L2 once, at init; prefetched: streamed from L3 during the previous layer; loaded: streamed when
-    the layer starts; parts: streamed in parts of part_channels while the layer runs.
+    resident: copied to L2 once, at init. streamed: read from L3 in every inference, in parts of part_channels that take
+    turns in the copies of the L2 buffer; the first ones are read from `lead` layers before this one on. streaming.py
+    has the order.
     """
 
-    mode: Literal["resident", "prefetched", "loaded", "parts"]
+    mode: Literal["resident", "streamed"]
     bytes: int
     group: int
     group_bytes: int
     l3_offset: int
     l2_buffer: str
     part_channels: int
+    lead: int = 0
 
     def bytes_for(self, channels: int) -> int:
         """Bytes of the groups that hold `channels` output channels."""

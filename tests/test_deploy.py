@@ -58,7 +58,7 @@ def test_mobilenet_streams_weights_and_spills_only_what_it_must(tmp_path: Path) 
     )
     plan = json.loads((tmp_path / "a" / "plan.json").read_text())
     modes = {layer["weights"]["mode"] for layer in plan["layers"] if layer["weights"]}
-    assert "prefetched" in modes
+    assert modes == {"resident", "streamed"}
     largest = max(np.prod(layer["inputs"][0]["shape"]) + np.prod(layer["output"]["shape"]) for layer in plan["layers"])
     spilled = [layer["name"] for layer in plan["layers"] if layer["output"]["l3_offset"] >= 0]
     assert largest < plan["l2_budget"] - plan["l2_code"] or spilled

@@ -9,8 +9,11 @@ typedef struct {
   dory_layer_t l; /* a copy */
   const dory_block_t *b;
   uint8_t *l1;
-  const uint8_t *w, *w_end; /* the next tile's weights, and where the block's end */
-  bool slices;              /* some input reads the tile's own channels */
+  const uint8_t *w; /* of the next tile */
+  dory_stream_t *stream;
+  uint32_t slot, point;
+  int32_t part_end; /* channel behind the part that w points into */
+  bool slices;      /* some input reads the tile's own channels */
   dory_tile_t tile;
   dory_args_t args;
   drt_dma_t x_job[2], w_job[2], y_job[2];
@@ -27,31 +30,50 @@ static void copy_layer(dory_layer_t *to, const dory_layer_t *from) {
 static int advance(const dory_layer_t *l, const dory_block_t *b, dory_place_t *t) {
   int changed = 0;
   if (l->inputs_outer) {
-    t->c0 += l->tile_c;
-    if (t->c0 < b->c1) return NEW_CHANNELS;
-    if (t->c0 - l->tile_c != b->c0) changed = NEW_CHANNELS;
-    t->c0 = b->c0;
+    t->c0 += t->c;
+    if (t->c0 < l->out_c) return NEW_CHANNELS;
+    if (l->tile_c < l->out_c) changed = NEW_CHANNELS;
+    t->c0 = 0;
   }
   if (l->tile_w < l->out_w) {
     changed |= NEW_COLS;
-    t->w0 += l->tile_w;
+    t->w0 += t->w;
     if (t->w0 < l->out_w) return changed;
     t->w0 = 0;
   }
-  t->h0 += l->tile_h;
+  t->h0 += t->h;
   if (t->h0 < b->h1) return changed | NEW_ROWS;
   if (l->inputs_outer) return 0;
-  if (t->h0 - l->tile_h != b->h0) changed |= NEW_ROWS;
+  if (t->h != b->h1 - b->h0) changed |= NEW_ROWS;
   t->h0 = b->h0;
-  t->c0 += l->tile_c;
-  return t->c0 < b->c1 ? changed | NEW_CHANNELS : 0;
+  t->c0 += t->c;
+  return t->c0 < l->out_c ? changed | NEW_CHANNELS : 0;
+}
+
+/* The next part of the weights is awaited where it is needed first. */
+static void enter_part(loop_t *s) {
+  const dory_block_t *b = s->b;
+  if (s->tile.at.c0) {
+    s->slot = s->slot + 1 < b->slots ? s->slot + 1 : 0;
+    s->point++;
+    s->part_end += b->part_c;
+  } else {
+    s->slot = b->slot;
+    s->point = b->point;
+    s->part_end = b->part_c ? b->part_c : s->l.out_c;
+  }
+  s->w = b->w + s->slot * b->slot_bytes;
+  if (b->part_c) dory_stream_at(s->stream, s->point);
 }
 
 /* Size and input ranges of the tile, along the axes that changed. */
 static void shape(loop_t *s, int changed) {
   const dory_layer_t *l = &s->l;
   dory_tile_t *t = &s->tile;
-  if (changed & NEW_CHANNELS) t->at.c = dory_min(l->tile_c, s->b->c1 - t->at.c0);
+  if (changed & NEW_CHANNELS) {
+    if (t->at.c0 == 0 || t->at.c0 == s->part_end) enter_part(s);
+    t->at.c = dory_min(l->tile_c, dory_min(s->part_end, l->out_c) - t->at.c0);
+  }
   if (changed & NEW_ROWS) {
     t->at.h = dory_min(l->tile_h, s->b->h1 - t->at.h0);
     for (int32_t i = 0; i < l->inputs; i++) {
@@ -81,9 +103,10 @@ static void load_inputs(loop_t *s, int xi) {
 
 /* Weights of the tile's channels; they lie in the order in which the tiles want them. */
 static void load_weights(loop_t *s, int wi) {
-  if (s->tile.at.c0 == s->b->c0) s->w = s->b->w;
-  const int32_t left = (int32_t)(s->w_end - s->w), bytes = dory_min(s->l.w_step, left);
-  s->tile.weights = s->l1 + s->l.w_l1[wi];
+  const dory_layer_t *l = &s->l;
+  int32_t bytes = l->w_step;
+  if (s->tile.at.c != l->tile_c && l->group) bytes = (s->tile.at.c + l->group - 1) / l->group * l->group_bytes;
+  s->tile.weights = s->l1 + l->w_l1[wi];
   drt_dma_in(&s->w_job[wi], s->tile.weights, s->w, 1, (uint32_t)bytes, 0);
   s->w += bytes;
 }
@@ -95,19 +118,17 @@ static void store(loop_t *s, const dory_place_t *t, const uint8_t *y, int yi) {
 static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block) {
   copy_layer(&s->l, layer);
   s->b = block;
+  s->stream = ctx->weights;
   s->l1 = s->tile.l1 = ctx->l1;
   s->slices = false;
   for (int32_t i = 0; i < s->l.inputs; i++) s->slices |= s->l.x[i].slice != 0;
   for (int i = 0; i < 2; i++) s->x_job[i] = s->w_job[i] = s->y_job[i] = (drt_dma_t){0};
   s->tile.at.h0 = block->h0;
   s->tile.at.w0 = 0;
-  s->tile.at.c0 = block->c0;
+  s->tile.at.c0 = 0;
   shape(s, NEW_ALL);
   load_inputs(s, 0);
-  if (!s->l.w_step) return;
-  const int32_t groups = s->l.group ? (block->c1 - block->c0 + s->l.group - 1) / s->l.group : 1;
-  s->w_end = block->w + groups * s->l.group_bytes;
-  load_weights(s, 0);
+  if (s->l.w_step) load_weights(s, 0);
 }
 
 /* While the cores compute a tile, the next one's operands and the last one's output are on their way. */
@@ -122,11 +143,11 @@ void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory
     s.l.fill(&s.tile, &s.args);
     changed = advance(&s.l, block, &s.tile.at);
     drt_dma_wait(&s.x_job[xi]);
+    drt_dma_wait(&s.w_job[wi]);
     if (changed) {
       shape(&s, changed);
       if (changed & (s.slices ? NEW_ALL : NEW_ROWS | NEW_COLS)) load_inputs(&s, xi ^= 1);
     }
-    drt_dma_wait(&s.w_job[wi]);
     if (changed & NEW_CHANNELS && s.l.group) load_weights(&s, wi ^= 1);
     drt_dma_wait(&s.y_job[yi]);
     drt_team_fork(s.l.cores, s.l.kernel, &s.args);

@@ -49,15 +49,18 @@ typedef struct {
   dory_input_t x[DORY_MAX_INPUTS];
 } dory_layer_t;
 
-/* Part of a layer whose operands lie in L2: output rows [h0, h1), channels [c0, c1). x_row and y_row are the tensor rows that
- * the pointers point to; w points to channel c0. */
+/* Part of a layer whose operands lie in L2: output rows [h0, h1), all channels. x_row and y_row are the tensor rows that
+ * the pointers point to. Weights come in parts of part_c channels (0: one part) in a ring of slots from w on, the first
+ * one in `slot`; part k is there when the stream has passed point + k. */
 typedef struct {
-  int32_t h0, h1, c0, c1;
+  int32_t h0, h1;
   const uint8_t *x[DORY_MAX_INPUTS];
   int32_t x_row[DORY_MAX_INPUTS];
-  const uint8_t *w;
   uint8_t *y;
   int32_t y_row;
+  const uint8_t *w;
+  int32_t part_c;
+  uint32_t slot, slots, slot_bytes, point;
 } dory_block_t;
 
 /* Loads of the next tile and stores of the last one run while the cores compute the current one. */

@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from dory import streaming
 from dory.graph.types import Graph, IntArray
 from dory.layers import LAYERS
 from dory.layers.base import PackedWeights
@@ -25,6 +26,8 @@ RUNTIME_COMMON = (
     "dory_ctx.h",
     "dory_device.h",
     "dory_rt.h",
+    "dory_stream.h",
+    "dory_stream.c",
     "dory_tile.h",
     "dory_crc32.h",
     "dory_crc32.c",
@@ -38,7 +41,8 @@ def application(
     """All files of the application. `values` are the tensors of one inference (the example), uint8 in HWC order."""
     env = _environment()
     functions = [f"layer_{layer.index:03d}_{layer.op}" for layer in plan.layers]
-    shared = {"plan": plan, "functions": functions, "l2": {b.name: b for b in plan.l2}}
+    stream = streaming.schedule(plan)
+    shared = {"plan": plan, "functions": functions, "l2": {b.name: b for b in plan.l2}, "stream": stream}
     files: dict[str, bytes] = {MARKER: plan.to_json().encode()}
     for layer, function, node in zip(plan.layers, functions, graph.nodes, strict=True):
         constants = LAYERS[node.op].constants(node.attrs)
@@ -97,7 +101,7 @@ def _layer(
     env: jinja2.Environment, layer: LayerPlan, function: str, constants: object, shared: Mapping[str, object]
 ) -> bytes:
     reads = [(i, x) for i, x in enumerate(layer.inputs) if x.l3_offset >= 0]
-    parts = layer.weights is not None and layer.weights.mode == "parts"
+    parts = len(streaming.part_starts(layer))
     l1 = {b.operand: b for b in layer.l1}
     return _render(
         env,
@@ -110,7 +114,8 @@ def _layer(
             "l1": l1,
             "l1_inputs": [b for b in layer.l1 if b.operand.startswith("x")],
             "reads": reads,
-            "streams": bool(reads) or parts or layer.output.l3_offset >= 0,
+            "parts": parts if parts > 1 else 0,
+            "streams": bool(reads) or layer.output.l3_offset >= 0,
         },
     )
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dory.deployment import Deployment, OnnxComparison
 from dory.plan import LayerPlan, Plan
+from dory.streaming import part_starts
 
 
 def as_json(result: Deployment, output: Path, onnx: OnnxComparison | None = None) -> str:
@@ -124,7 +125,8 @@ def where(layer: LayerPlan) -> str:
     """Where a layer's weights and activations come from, in a word or two."""
     parts = []
     if layer.weights and layer.weights.mode != "resident":
-        parts.append({"prefetched": "w: L3 ahead", "loaded": "w: L3", "parts": "w: L3 parts"}[layer.weights.mode])
+        pieces = len(part_starts(layer))
+        parts.append(f"w: L3{f' in {pieces}' if pieces > 1 else ''}{' ahead' if layer.weights.lead else ''}")
     if any(x.l3_offset >= 0 for x in layer.inputs):
         parts.append("x: L3")
     if layer.output.l3_offset >= 0:

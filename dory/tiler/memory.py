@@ -1,32 +1,36 @@
-"""L2 and L3: which weights are resident, prefetched or streamed, which activations spill, and all addresses.
-
-The choice is a linear 0/1 model in CPMpy: one mode per layer's weights, one spill bit per tensor, one capacity
-constraint per layer; the objective is the bytes that move between L3 and L2, weighted by how much of the
-transfer cannot hide. Addresses follow from `packing`. When everything fits, no solver runs.
-"""
+"""What may live in L2: weights resident or streamed in parts, activations whole or in stripes; sizes and lifetimes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
-from typing import Any, Literal
+from math import ceil, gcd
 
-from dory.errors import PlanError
-from dory.graph.types import Graph, Shape
+from dory.graph.types import Graph
 from dory.layers.base import Geometry, PackedWeights
 from dory.plan import guarded
-from dory.tiler.packing import Block, pack
+from dory.tiler.packing import Block
 
-Mode = Literal["resident", "prefetched", "loaded", "parts"]
-MODES: tuple[Mode, ...] = ("resident", "prefetched", "loaded", "parts")
-# Relative price of a byte from L3: hidden behind the previous layer's compute, exposed, and a spilled activation's.
-MODE_PRICE: Mapping[Mode, int] = {"resident": 0, "prefetched": 2, "loaded": 8, "parts": 6}
-SPILL_PRICE = 16
 STRIPE_BYTES = 24 * 1024  # wanted size of one stripe buffer
 PART_BYTES = 24 * 1024  # wanted size of one part of streamed weights
+SLOTS = (2, 4, 8, 16)  # parts in L2 at a time; besides all of them
+LEADS = (0, 1, 2, 4, 8)  # layers ahead at which the first reads start
 ALIGN = 4  # of every L3 transfer
 SLACK = 2 * ALIGN  # a stripe's first and last row may start and end inside a word
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """Weights that are read in every inference, in `parts` parts of `channels` output channels and part_bytes bytes.
+
+    `slots` parts are in L2 at a time; the first reads start `lead` layers ahead.
+    """
+
+    channels: int
+    part_bytes: int
+    parts: int
+    slots: int
+    lead: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,26 @@ class LayerMemory:
     output: str
     geometry: Geometry
     packed: PackedWeights | None
+    cycles: int  # what the layer takes when nothing waits for L3
+    tile_c: int  # channels of a tile
+
+    @property
+    def weight_bytes(self) -> int:
+        """Packed constants."""
+        return len(self.packed.data) if self.packed else 0
+
+    @property
+    def options(self) -> tuple[Streaming | None, ...]:
+        """Ways to hold the layer's constants: None is resident."""
+        if not self.packed:
+            return (None,)
+        out: list[Streaming | None] = [None]
+        for channels in sorted({self.part_channels, self.geometry.out[2]}):
+            parts = ceil(self.geometry.out[2] / channels)
+            size = self.packed.bytes_for(channels)
+            for slots in [k for k in SLOTS if k < parts] + [parts]:
+                out += [Streaming(channels, size, parts, slots, lead) for lead in LEADS]
+        return tuple(out)
 
     @property
     def stripe_rows(self) -> int:
@@ -72,29 +96,19 @@ class LayerMemory:
 
     @property
     def part_channels(self) -> int:
-        """Output channels per part of streamed weights, whole groups and whole tile steps."""
+        """Output channels per part of streamed weights, whole tiles; a tile of all channels loads its weights once."""
         c = self.geometry.out[2]
         if self.packed is None or self.packed.group == 0:
             return c
-        step = self.packed.group * self.geometry.c_step // gcd(self.packed.group, self.geometry.c_step)
-        return min(max(PART_BYTES // self.packed.bytes_for(step), 1) * step, c)
-
-    @property
-    def part_bytes(self) -> int:
-        """Bytes of one part of streamed weights."""
-        return self.packed.bytes_for(self.part_channels) if self.packed else 0
+        return min(max(PART_BYTES // self.packed.bytes_for(self.tile_c), 1) * self.tile_c, c)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The decision: weight modes, spilled tensors, L2 blocks with offsets, L3 offsets of spilled tensors."""
+class Choice:
+    """How each layer's weights are held (None: resident) and which tensors spill."""
 
-    modes: tuple[Mode, ...]
+    weights: tuple[Streaming | None, ...]
     spilled: frozenset[str]
-    blocks: tuple[Block, ...]
-    offsets: Mapping[str, int]
-    l3_offsets: Mapping[str, int]
-    l3_bytes: int
 
 
 def lifetime(graph: Graph, tensor: str) -> tuple[int, int]:
@@ -104,16 +118,13 @@ def lifetime(graph: Graph, tensor: str) -> tuple[int, int]:
     return (-1 if made is None else made), (len(graph.nodes) if tensor in graph.outputs else last)
 
 
-def weight_block(i: int, layer: LayerMemory, mode: Mode, steps: int) -> Block | None:
+def weight_block(i: int, layer: LayerMemory, option: Streaming | None, steps: int) -> Block | None:
     """The L2 block of a layer's constants."""
     if layer.packed is None:
         return None
-    size = len(layer.packed.data)
-    if mode == "resident":
-        return Block(f"w{i}", guarded(size), -1, steps)
-    if mode == "parts":
-        return Block(f"w{i}", 2 * guarded(layer.part_bytes), i, i)
-    return Block(f"w{i}", guarded(size), i - 1 if mode == "prefetched" else i, i)
+    if option is None:
+        return Block(f"w{i}", guarded(layer.weight_bytes), -1, steps)
+    return Block(f"w{i}", option.slots * guarded(option.part_bytes), max(i - option.lead, 0), i)
 
 
 def stripe_block(i: int, layer: LayerMemory, label: str) -> Block:
@@ -121,130 +132,15 @@ def stripe_block(i: int, layer: LayerMemory, label: str) -> Block:
     return Block(f"s{i}{label}", layer.stripe_copies * guarded(layer.stripe_bytes(label)), i, i)
 
 
-def blocks_of(
-    graph: Graph, layers: Sequence[LayerMemory], modes: Sequence[Mode], spilled: frozenset[str]
-) -> list[Block]:
+def blocks_of(graph: Graph, layers: Sequence[LayerMemory], choice: Choice) -> list[Block]:
     """All L2 blocks of a decision."""
     out = []
     for name, tensor in graph.tensors.items():
-        if name not in spilled:
+        if name not in choice.spilled:
             first, last = lifetime(graph, name)
             out.append(Block(f"t:{name}", guarded(tensor.nbytes), first, last))
     for i, layer in enumerate(layers):
-        block = weight_block(i, layer, modes[i], len(layers))
+        block = weight_block(i, layer, choice.weights[i], len(layers))
         out += [block] if block else []
-        out += [stripe_block(i, layer, k) for k, t in layer.operands if t in spilled]
+        out += [stripe_block(i, layer, k) for k, t in layer.operands if t in choice.spilled]
     return out
-
-
-def lay_out(graph: Graph, layers: Sequence[LayerMemory], l2: int, l3: int) -> Layout:
-    """Decide modes, spills and addresses within `l2` and `l3` bytes; PlanError when nothing fits."""
-    everything: Sequence[Mode] = ["resident"] * len(layers)
-    blocks = blocks_of(graph, layers, everything, frozenset())
-    offsets = pack(blocks, l2)
-    if offsets is not None:
-        return _finish(graph, layers, everything, frozenset(), blocks, offsets, l3)
-    slack = 0
-    while slack < l2 // 4:  # a decision that fits by sums may not pack: ask for a little more room
-        modes, spilled = _decide(graph, layers, l2 - slack)
-        blocks = blocks_of(graph, layers, modes, spilled)
-        offsets = pack(blocks, l2)
-        if offsets is not None:
-            return _finish(graph, layers, modes, spilled, blocks, offsets, l3)
-        slack += l2 // 64
-    raise PlanError(f"no L2 addresses found within {l2} bytes", hint="a larger --l2")
-
-
-def _finish(
-    graph: Graph,
-    layers: Sequence[LayerMemory],
-    modes: Sequence[Mode],
-    spilled: frozenset[str],
-    blocks: Sequence[Block],
-    offsets: Mapping[str, int],
-    l3: int,
-) -> Layout:
-    weights = sum(len(layer.packed.data) for layer in layers if layer.packed)
-    regions = [Block(t, (graph.tensors[t].nbytes + SLACK + 7) // 8 * 8, *lifetime(graph, t)) for t in sorted(spilled)]
-    base = (weights + 7) // 8 * 8
-    placed = pack(regions, max(l3 - base, 0))
-    activations = sum(r.bytes for r in regions)
-    if placed is None:
-        raise PlanError(
-            f"L3 has {l3} bytes; weights take {weights}, activations above L2 {activations}",
-            hint="a smaller network or resolution",
-        )
-    top = max((placed[r.name] + r.bytes for r in regions), default=0)
-    if base + top > l3:
-        raise PlanError(
-            f"L3 has {l3} bytes; weights take {weights}, activations above L2 {top}",
-            hint="a smaller network or resolution",
-        )
-    l3_offsets = {t: base + at for t, at in placed.items()}
-    return Layout(tuple(modes), spilled, tuple(blocks), offsets, l3_offsets, base + top)
-
-
-def _decide(graph: Graph, layers: Sequence[LayerMemory], l2: int) -> tuple[tuple[Mode, ...], frozenset[str]]:
-    import cpmpy as cp
-
-    n = len(layers)
-    ports = {*graph.inputs, *graph.outputs}
-    direct = {t for layer in layers if layer.geometry.direct for t in (*layer.inputs, layer.output)}
-    may_spill = [t for t in graph.tensors if t not in ports | direct]
-    spill = {t: cp.boolvar(name=f"spill_{k}") for k, t in enumerate(may_spill)}
-    mode = [[cp.boolvar(name=f"mode_{i}_{m}") for m in MODES] for i in range(n)]
-    usage: list[Any] = [0] * (n + 2)  # by step, shifted by one for step -1
-    price: Any = 0
-    model = cp.Model()
-    for i, layer in enumerate(layers):
-        model += cp.sum(mode[i]) == 1
-        for m, chosen in zip(MODES, mode[i], strict=True):
-            if m == "prefetched" and i == 0:
-                model += ~chosen
-            block = weight_block(i, layer, m, n)
-            if block is None:
-                continue
-            price += MODE_PRICE[m] * len(layer.packed.data if layer.packed else b"") * chosen
-            for s in range(block.first, block.last + 1):
-                usage[s + 1] += block.bytes * chosen
-        for label, t in layer.operands:
-            if t in spill:
-                usage[i + 1] += stripe_block(i, layer, label).bytes * spill[t]
-    for t, tensor in graph.tensors.items():
-        first, last = lifetime(graph, t)
-        for s in range(first, last + 1):
-            usage[s + 1] += guarded(tensor.nbytes) * ((1 - spill[t]) if t in spill else 1)
-        if t in spill:
-            price += SPILL_PRICE * (1 + len(graph.consumers(t))) * tensor.nbytes * spill[t]
-    for u in usage:
-        if not isinstance(u, int):
-            model += u <= l2
-        elif u > l2:
-            raise _too_big(graph, layers, l2)
-    model.minimize(price)
-    if not model.solve(solver="ortools", time_limit=10, num_workers=1, random_seed=1):
-        raise _too_big(graph, layers, l2)
-    chosen_modes = tuple(next(m for m, v in zip(MODES, row, strict=True) if v.value()) for row in mode)
-    return chosen_modes, frozenset(t for t, v in spill.items() if v.value())
-
-
-def _too_big(graph: Graph, layers: Sequence[LayerMemory], l2: int) -> PlanError:
-    """Names the layer whose smallest possible L2 need is largest."""
-
-    def least(i: int, layer: LayerMemory) -> int:
-        total = 0
-        for label, t in layer.operands:
-            whole = guarded(graph.tensors[t].nbytes)
-            fixed = layer.geometry.direct or t in graph.inputs or t in graph.outputs
-            total += whole if fixed else min(whole, stripe_block(i, layer, label).bytes)
-        return total + min(guarded(len(layer.packed.data)), 2 * guarded(layer.part_bytes)) if layer.packed else total
-
-    worst = max(range(len(layers)), key=lambda i: least(i, layers[i]))
-    needs = least(worst, layers[worst])
-    shapes: list[Shape] = [graph.tensors[t].shape for t in (*layers[worst].inputs, layers[worst].output)]
-    return PlanError(
-        f"L2 is too small: this layer alone needs at least {needs / 1000:.1f} kB (operands {shapes}),"
-        f" {l2 / 1000:.1f} kB are free beside other live tensors",
-        where=f"layer {layers[worst].name}",
-        hint="a smaller input resolution, or a larger --l2",
-    )

@@ -11,7 +11,8 @@ from dory.layers import LAYERS
 from dory.layers.base import Access, Geometry, PackedWeights
 from dory.plan import SCHEMA, L2Buffer, LayerPlan, Operand, Plan, Port, Weights
 from dory.targets import Target
-from dory.tiler.memory import LayerMemory, Layout, lay_out
+from dory.tiler.layout import Layout, lay_out
+from dory.tiler.memory import LayerMemory, Streaming
 from dory.tiler.tiles import Tile, choose
 
 # Bytes of generated code and tables in L2 per network and per layer, kernels included; a test holds it against
@@ -53,8 +54,8 @@ def make_plan(lowered: Lowered, target: Target, progress: Progress | None = None
         if progress:
             progress("tile", i + 1, len(graph.nodes))
     memories = [
-        LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p)
-        for n, p in zip(graph.nodes, lowered.packed, strict=True)
+        LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p, t.cycles, t.shape[2])
+        for n, p, t in zip(graph.nodes, lowered.packed, tiles, strict=True)
     ]
     layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)
     return _assemble(lowered, target, tiles, memories, layout, code)
@@ -79,9 +80,9 @@ def _buffers(graph: Graph, memories: list[LayerMemory], layout: Layout) -> tuple
     for i, memory in enumerate(memories):
         w = known.get(f"w{i}")
         if w and memory.packed:
-            parts = layout.modes[i] == "parts"
-            size = memory.part_bytes if parts else len(memory.packed.data)
-            out.append(L2Buffer(size, 2 if parts else 1, layout.offsets[w.name], w.name, "weights", w.first, w.last))
+            option = layout.choice.weights[i]
+            size, copies = (option.part_bytes, option.slots) if option else (memory.weight_bytes, 1)
+            out.append(L2Buffer(size, copies, layout.offsets[w.name], w.name, "weights", w.first, w.last))
         for label, _ in memory.operands:
             s = known.get(f"s{i}{label}")
             if s:
@@ -94,7 +95,7 @@ def _operand(memory: LayerMemory, i: int, k: int, layout: Layout) -> Operand:
     """Operand k of layer i, -1 for the output."""
     label, tensor = memory.operands[k]
     access = Access(memory.geometry.out) if k < 0 else memory.geometry.inputs[k]
-    spilled = tensor in layout.spilled
+    spilled = tensor in layout.choice.spilled
     return Operand(
         tensor,
         access.shape,
@@ -103,6 +104,18 @@ def _operand(memory: LayerMemory, i: int, k: int, layout: Layout) -> Operand:
         f"s{i}{label}" if spilled else f"t:{tensor}",
         layout.l3_offsets[tensor] if spilled else -1,
     )
+
+
+def _in_parts(weights: Weights | None, memory: LayerMemory) -> bool:
+    return weights is not None and weights.part_channels < memory.geometry.out[2]
+
+
+def _weights(memory: LayerMemory, option: Streaming | None, l3: int, buffer: str) -> Weights:
+    p = memory.packed
+    assert p is not None
+    if option is None:
+        return Weights("resident", len(p.data), p.group, p.group_bytes, l3, buffer, memory.geometry.out[2])
+    return Weights("streamed", len(p.data), p.group, p.group_bytes, l3, buffer, option.channels, option.lead)
 
 
 def _assemble(
@@ -119,10 +132,8 @@ def _assemble(
         module = LAYERS[node.op]
         weights = None
         if memory.packed:
-            p, mode = memory.packed, layout.modes[i]
-            channels = memory.part_channels if mode == "parts" else memory.geometry.out[2]
-            weights = Weights(mode, len(p.data), p.group, p.group_bytes, l3, f"w{i}", channels)
-            l3 += len(p.data)
+            weights = _weights(memory, layout.choice.weights[i], l3, f"w{i}")
+            l3 += weights.bytes
         inputs = tuple(_operand(memory, i, k, layout) for k in range(len(node.inputs)))
         output = _operand(memory, i, -1, layout)
         striped = any(o.l3_offset >= 0 for o in (*inputs, output))
@@ -138,7 +149,8 @@ def _assemble(
                 output=output,
                 weights=weights,
                 tile=tile.shape,
-                order="inputs" if tile.inputs_outer else "weights",
+                # Parts of weights pass once: the channels are the outer loop.
+                order="inputs" if tile.inputs_outer and not _in_parts(weights, memory) else "weights",
                 stripe_rows=memory.stripe_rows if striped else memory.geometry.out[0],
                 direct=memory.geometry.direct,
                 l1=tile.l1,

@@ -17,17 +17,18 @@ from dory.layers.base import Access, Geometry, PackedWeights, TileShape
 from dory.plan import GUARD, L1Buffer, guarded
 
 TILE_SETUP_CYCLES = 250  # fork, join, argument update and loop state of one tile
-MACS_PER_CYCLE = 1.5  # of one core in the portable kernels
+MACS_PER_CYCLE = 2.1  # of one core in the portable kernels
 OTHER_CYCLES = 2.0  # cycles per output of layers without multiply-accumulates
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Chosen tile: (h, w, c) output elements, loop order and the L1 buffers with their offsets."""
+    """Chosen tile: (h, w, c) output elements, loop order, the L1 buffers with their offsets, and the cost in cycles."""
 
     shape: Shape
     inputs_outer: bool
     l1: tuple[L1Buffer, ...]
+    cycles: int
 
 
 def tile_shape(geometry: Geometry, tile: Shape) -> TileShape:
@@ -78,7 +79,7 @@ def choose(node: Node, shapes: Sequence[Shape], packed: PackedWeights | None, bu
     layer = LAYERS[node.op]
     geometry = layer.geometry(node.attrs, shapes)
     if geometry.direct:
-        return Tile(geometry.out, False, ())
+        return Tile(geometry.out, False, (), round(OTHER_CYCLES * geometry.out[0] * geometry.out[1] * geometry.out[2]))
     out = geometry.out[0] * geometry.out[1] * geometry.out[2]
     work = layer.macs(node.attrs, shapes) / out / MACS_PER_CYCLE or OTHER_CYCLES
     scratch = layer.scratch_bytes(node.attrs, tile_shape(geometry, geometry.out), cores)
@@ -99,8 +100,8 @@ def choose(node: Node, shapes: Sequence[Shape], packed: PackedWeights | None, bu
     )
     if found is None:
         raise _infeasible(node, geometry, packed, scratch, budget)
-    h, w, c, inputs_outer = found[:4]
-    return Tile((h, w, c), inputs_outer, l1_buffers(geometry, packed, scratch, (h, w, c)))
+    h, w, c, inputs_outer, _, cycles = found
+    return Tile((h, w, c), inputs_outer, l1_buffers(geometry, packed, scratch, (h, w, c)), round(cycles))
 
 
 def smallest_tile(geometry: Geometry) -> Shape:

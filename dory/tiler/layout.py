@@ -1,0 +1,99 @@
+"""The layout of L2 and L3: which weights stay and which are streamed how far ahead, what spills, all addresses.
+
+The choice is made by `schedule_model`, addresses follow from `packing`. When everything fits, no solver runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dory.errors import PlanError
+from dory.graph.types import Graph, Shape
+from dory.plan import guarded
+from dory.tiler.memory import SLACK, Choice, LayerMemory, blocks_of, lifetime, stripe_block
+from dory.tiler.packing import Block, pack
+from dory.tiler.schedule_model import decide
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The decision with its L2 blocks, their offsets, and L3 offsets of spilled tensors."""
+
+    choice: Choice
+    blocks: tuple[Block, ...]
+    offsets: Mapping[str, int]
+    l3_offsets: Mapping[str, int]
+    l3_bytes: int
+
+
+def lay_out(graph: Graph, layers: Sequence[LayerMemory], l2: int, l3: int) -> Layout:
+    """Decide weights, spills and addresses within `l2` and `l3` bytes; PlanError when nothing fits."""
+    choice = Choice((None,) * len(layers), frozenset())
+    blocks = blocks_of(graph, layers, choice)
+    offsets = pack(blocks, l2)
+    if offsets is not None:
+        return _finish(graph, layers, choice, blocks, offsets, l3)
+    slack = 0
+    while slack < l2 // 4:  # a decision that fits by sums may not pack: ask for a little more room
+        found = decide(graph, layers, l2 - slack)
+        if found is None:
+            raise _too_big(graph, layers, l2 - slack)
+        blocks = blocks_of(graph, layers, found)
+        offsets = pack(blocks, l2)
+        if offsets is not None:
+            return _finish(graph, layers, found, blocks, offsets, l3)
+        slack += l2 // 64
+    raise PlanError(f"no L2 addresses found within {l2} bytes", hint="a larger --l2")
+
+
+def _finish(
+    graph: Graph,
+    layers: Sequence[LayerMemory],
+    choice: Choice,
+    blocks: Sequence[Block],
+    offsets: Mapping[str, int],
+    l3: int,
+) -> Layout:
+    weights = sum(layer.weight_bytes for layer in layers)
+    regions = [
+        Block(t, (graph.tensors[t].nbytes + SLACK + 7) // 8 * 8, *lifetime(graph, t)) for t in sorted(choice.spilled)
+    ]
+    base = (weights + 7) // 8 * 8
+    placed = pack(regions, max(l3 - base, 0))
+    activations = sum(r.bytes for r in regions)
+    if placed is None:
+        raise PlanError(
+            f"L3 has {l3} bytes; weights take {weights}, activations above L2 {activations}",
+            hint="a smaller network or resolution",
+        )
+    top = max((placed[r.name] + r.bytes for r in regions), default=0)
+    if base + top > l3:
+        raise PlanError(
+            f"L3 has {l3} bytes; weights take {weights}, activations above L2 {top}",
+            hint="a smaller network or resolution",
+        )
+    l3_offsets = {t: base + at for t, at in placed.items()}
+    return Layout(choice, tuple(blocks), offsets, l3_offsets, base + top)
+
+
+def _too_big(graph: Graph, layers: Sequence[LayerMemory], l2: int) -> PlanError:
+    """Names the layer whose smallest possible L2 need is largest."""
+
+    def least(i: int, layer: LayerMemory) -> int:
+        total = 0
+        for label, t in layer.operands:
+            whole = guarded(graph.tensors[t].nbytes)
+            fixed = layer.geometry.direct or t in graph.inputs or t in graph.outputs
+            total += whole if fixed else min(whole, stripe_block(i, layer, label).bytes)
+        return total + min(o.slots * guarded(o.part_bytes) if o else guarded(layer.weight_bytes) for o in layer.options)
+
+    worst = max(range(len(layers)), key=lambda i: least(i, layers[i]))
+    needs = least(worst, layers[worst])
+    shapes: list[Shape] = [graph.tensors[t].shape for t in (*layers[worst].inputs, layers[worst].output)]
+    return PlanError(
+        f"L2 is too small: this layer alone needs at least {needs / 1000:.1f} kB (operands {shapes}),"
+        f" {l2 / 1000:.1f} kB are free beside other live tensors",
+        where=f"layer {layers[worst].name}",
+        hint="a smaller input resolution, or a larger --l2",
+    )
