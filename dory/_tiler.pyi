@@ -11,6 +11,7 @@ def cheapest(
     group: int,
     group_bytes: int,
     scratch: int,
+    planes: tuple[int, int, int, int, int, int] | None,
     guard: int,
     cores: int,
     budget: int,

@@ -25,6 +25,7 @@ cdef inline int64_t guarded(int64_t size, int64_t guard) noexcept nogil:
 
 cdef struct Space:
     int64_t h, w, c, c_step, group, group_bytes, scratch, guard, cores, budget, setup, inputs
+    int64_t unit, limit, span_h, span_w, stride_h, stride_w  # planes in the scratch; unit 0: none
     double work
     int32_t access[8][8]
 
@@ -60,8 +61,12 @@ cdef void consider(Space *s, int64_t h, int64_t w, int64_t c, Best *best) noexce
         wb = s.group_bytes if s.group == 0 else ceil_div(c, s.group) * s.group_bytes
         total += guarded(wb, s.guard) * (2 if tc > 1 and s.group else 1)
     total += guarded(h * w * c, s.guard) * (2 if tiles > 1 else 1)
-    if s.scratch:
-        total += guarded(s.scratch, s.guard)
+    cdef int64_t scratch = s.scratch, row
+    if s.unit:
+        row = ceil_div((max(w, 4) - 1) * s.stride_w + s.span_w, 4) * 4 * s.unit  # a strip of columns at least
+        scratch += row * min((h - 1) * s.stride_h + s.span_h, max(s.span_h, s.limit // row))
+    if scratch:
+        total += guarded(scratch, s.guard)
     if total > s.budget:
         return
     # Compute: pairs of pixels spread over the cores, four channels at a time.
@@ -83,11 +88,12 @@ cdef void consider(Space *s, int64_t h, int64_t w, int64_t c, Best *best) noexce
 
 
 def cheapest(out, int64_t c_step, bint split_w, bint split_c, accesses, int64_t group, int64_t group_bytes,
-             int64_t scratch, int64_t guard, int64_t cores, int64_t budget, double work, int64_t setup):
+             int64_t scratch, planes, int64_t guard, int64_t cores, int64_t budget, double work, int64_t setup):
     """Cheapest tile as (h, w, c, inputs_outer, bytes, cost), or None when no tile fits the budget.
 
     out is (H, W, C) in elements; accesses rows are (H, W, C, span_h, span_w, stride_h, stride_w, all_channels);
-    work is cycles per output element on one core, setup cycles per tile; sizes are bytes.
+    work is cycles per output element on one core, setup cycles per tile; sizes are bytes. planes is None or
+    (unit, limit, span_h, span_w, stride_h, stride_w) of a scratch that depends on the tile, on top of `scratch` bytes.
     Deterministic: of equal costs the first in (h, w, c) descending order wins.
     """
     cdef Space s
@@ -97,6 +103,9 @@ def cheapest(out, int64_t c_step, bint split_w, bint split_c, accesses, int64_t 
     s.cores, s.budget, s.work, s.setup, s.inputs = cores, budget, work, setup, len(accesses)
     if s.inputs > MAX_INPUTS:
         raise ValueError("too many inputs")
+    s.unit = 0
+    if planes is not None:
+        s.unit, s.limit, s.span_h, s.span_w, s.stride_h, s.stride_w = planes
     cdef int64_t i, k
     for i in range(s.inputs):
         for k in range(8):

@@ -26,8 +26,12 @@ typedef struct {
   int32_t lo, hi;
 } dory_clip_t;
 
-/* dory_conv: standard convolution, groups of G = 4 output channels: [K4/4][4 channels][4 bytes], K = kernel_h*kernel_w*c_in in
- * (ky, kx, c) order, zero-filled to K4, the next multiple of 4. */
+/* How sums become outputs, and which constants follow the weights of dory_conv and dory_linear: see dory_forms.h. */
+enum { DORY_NARROW, DORY_MUL15, DORY_WIDE, DORY_EXACT };
+
+/* dory_conv: standard convolution, groups of G = 4 output channels: [K4/4][4 channels][4 bytes], K in (ky, kx, c) order with
+ * every tap's channels zero-filled to a multiple of 4; but where c_in is no multiple of 4 and at most 16, and K =
+ * kernel_h*kernel_w*c_in is more than 4, K without gaps, zero-filled to K4. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;
@@ -37,7 +41,8 @@ typedef struct {
   int32_t h_out, w_out, c_out;
   dory_window_t win;
   int32_t pad_value;
-  dory_clip_t clip;
+  int32_t form;
+  dory_clip_t clip; /* without the zero-point, which is in the constants */
 } dory_conv_args_t;
 
 /* dory_grouped_conv: any group count (a depthwise convolution with a multiplier is one), G = 1: weights [ky][kx][c_in / groups],
@@ -55,7 +60,9 @@ typedef struct {
   dory_clip_t clip;
 } dory_grouped_conv_args_t;
 
-/* dory_depthwise: c channels in and out, groups of G = 4 channels: [ky][kx][4 channels]. */
+/* dory_depthwise: c channels in and out. A channel's weights are kernel_h rows of whole words, filled up with zeros; behind
+ * them four words: mult, bias, add, shift + (form << 8), see dory_depthwise.h. Groups of G = 4 channels, the last one filled
+ * up. The work is split over bands of `rows` output rows of four channels (a dilated window has no use for rows). */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;
@@ -65,6 +72,7 @@ typedef struct {
   int32_t h_out, w_out;
   dory_window_t win;
   int32_t pad_value;
+  int32_t rows;
   dory_clip_t clip;
 } dory_depthwise_args_t;
 
@@ -74,6 +82,7 @@ typedef struct {
   const uint8_t *restrict w;
   uint8_t *restrict y;
   int32_t k, n;
+  int32_t form;
   dory_clip_t clip;
 } dory_linear_args_t;
 
@@ -181,8 +190,10 @@ typedef union {
 } dory_args_t;
 
 /* Bytes of scratch for a team of `cores` cores: cores * 2 * K4 with K4 = kernel_h * kernel_w * c_in as a multiple of 4
- * (im2col rows of two pixels a core), and 0. */
+ * (im2col rows of two pixels a core). */
 uint32_t dory_conv_scratch(const dory_conv_args_t *a, int32_t cores);
+/* Four planes a core, of as many rows as 16 KiB hold for all cores together, of one output row at least and of all at most;
+ * 0 for a dilated window. */
 uint32_t dory_depthwise_scratch(const dory_depthwise_args_t *a, int32_t cores);
 
 void dory_conv(const void *args);

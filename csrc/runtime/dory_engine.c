@@ -6,7 +6,8 @@ enum { NEW_ROWS = 1, NEW_COLS = 2, NEW_CHANNELS = 4, NEW_ALL = 7 };
 
 /* On the stack of core 0, in L1: a load from L2 takes 9 cycles, and more while the DMA is busy. */
 typedef struct {
-  dory_layer_t l; /* a copy */
+  dory_layer_t l; /* copies */
+  dory_input_t x[DORY_MAX_INPUTS];
   const dory_block_t *b;
   uint8_t *l1;
   const uint8_t *w; /* of the next tile */
@@ -19,10 +20,9 @@ typedef struct {
   drt_dma_t x_job[2], w_job[2], y_job[2];
 } loop_t;
 
-static void copy_layer(dory_layer_t *to, const dory_layer_t *from) {
-  const uint32_t *source = (const uint32_t *)(const void *)from;
-  uint32_t *target = (uint32_t *)(void *)to;
-  const uint32_t bytes = offsetof(dory_layer_t, x) + (uint32_t)from->inputs * sizeof(dory_input_t);
+static void copy_words(void *to, const void *from, uint32_t bytes) {
+  uint32_t *target = to;
+  const uint32_t *source = from;
   for (uint32_t i = 0; i < bytes / 4u; i++) target[i] = source[i];
 }
 
@@ -77,14 +77,14 @@ static void shape(loop_t *s, int changed) {
   if (changed & NEW_ROWS) {
     t->at.h = dory_min(l->tile_h, s->b->h1 - t->at.h0);
     for (int32_t i = 0; i < l->inputs; i++) {
-      const dory_input_t *x = &l->x[i];
+      const dory_input_t *x = &s->x[i];
       t->rows[i] = dory_range(t->at.h0, t->at.h, x->stride_h, x->pad_t, x->span_h, x->height);
     }
   }
   if (changed & NEW_COLS) {
     t->at.w = dory_min(l->tile_w, l->out_w - t->at.w0);
     for (int32_t i = 0; i < l->inputs; i++) {
-      const dory_input_t *x = &l->x[i];
+      const dory_input_t *x = &s->x[i];
       t->cols[i] = dory_range(t->at.w0, t->at.w, x->stride_w, x->pad_l, x->span_w, x->width);
     }
   }
@@ -93,7 +93,7 @@ static void shape(loop_t *s, int changed) {
 static void load_inputs(loop_t *s, int xi) {
   dory_tile_t *t = &s->tile;
   for (int32_t i = 0; i < s->l.inputs; i++) {
-    const dory_input_t *x = &s->l.x[i];
+    const dory_input_t *x = &s->x[i];
     t->x[i] = s->l1 + x->l1[xi];
     dory_tile_in(&s->x_job[xi], t->x[i], s->b->x[i], x->width, x->channels, t->rows[i].i0 - s->b->x_row[i],
                  t->rows[i].in, t->cols[i].i0, t->cols[i].in, x->slice ? t->at.c0 : 0,
@@ -116,12 +116,13 @@ static void store(loop_t *s, const dory_place_t *t, const uint8_t *y, int yi) {
 }
 
 static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block) {
-  copy_layer(&s->l, layer);
+  copy_words(&s->l, layer, sizeof *layer);
+  copy_words(s->x, layer->x, (uint32_t)s->l.inputs * sizeof *layer->x);
   s->b = block;
   s->stream = ctx->weights;
   s->l1 = s->tile.l1 = ctx->l1;
   s->slices = false;
-  for (int32_t i = 0; i < s->l.inputs; i++) s->slices |= s->l.x[i].slice != 0;
+  for (int32_t i = 0; i < s->l.inputs; i++) s->slices |= s->x[i].slice != 0;
   for (int i = 0; i < 2; i++) s->x_job[i] = s->w_job[i] = s->y_job[i] = (drt_dma_t){0};
   s->tile.at.h0 = block->h0;
   s->tile.at.w0 = 0;

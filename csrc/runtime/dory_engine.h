@@ -46,7 +46,7 @@ typedef struct {
   void (*fill)(const dory_tile_t *restrict tile, dory_args_t *restrict args); /* the kernel's arguments for a tile */
   int32_t cores;
   int32_t inputs;
-  dory_input_t x[DORY_MAX_INPUTS];
+  const dory_input_t *x;
 } dory_layer_t;
 
 /* Part of a layer whose operands lie in L2: output rows [h0, h1), all channels. x_row and y_row are the tensor rows that

@@ -45,7 +45,8 @@ def application(
     shared = {"plan": plan, "functions": functions, "l2": {b.name: b for b in plan.l2}, "stream": stream}
     files: dict[str, bytes] = {MARKER: plan.to_json().encode()}
     for layer, function, node in zip(plan.layers, functions, graph.nodes, strict=True):
-        constants = LAYERS[node.op].constants(node.attrs)
+        module = LAYERS[node.op]
+        constants = {**module.constants(node.attrs), **module.tile_constants(node.attrs, layer.tile, plan.cores)}
         files[f"src/{function}.c"] = _layer(env, layer, function, constants, shared)
     crcs = [zlib.crc32(_bytes(values[layer.output.tensor])) for layer in plan.layers]
     files["data/crc32.json"] = (json.dumps([f"{c:08x}" for c in crcs]) + "\n").encode()

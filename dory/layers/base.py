@@ -76,6 +76,41 @@ class TileShape:
     inputs: tuple[Shape, ...]
 
 
+STRIP = 4  # output columns that a depthwise kernel computes at a time
+
+
+@dataclass(frozen=True)
+class PlaneScratch:
+    """Scratch of `unit` planes that hold a tile's padded input, or as much of it as fits.
+
+    A plane's row covers the output's columns (at least STRIP), `span` columns for the last one, in whole words; there
+    are as many rows as `limit` bytes hold, but at least `span` rows and at most all that the output rows read.
+    """
+
+    unit: int
+    limit: int
+    span: tuple[int, int]
+    stride: tuple[int, int]
+
+    @property
+    def row(self) -> tuple[int, int, int, int, int, int]:
+        """The pruner's form of it."""
+        return (self.unit, self.limit, *self.span, *self.stride)
+
+    def row_bytes(self, tile: Shape) -> int:
+        """Bytes from row to row of a plane, for an output tile (h, w, c)."""
+        return -(-((max(tile[1], STRIP) - 1) * self.stride[1] + self.span[1]) // 4) * 4
+
+    def rows(self, tile: Shape) -> int:
+        """Rows of a plane."""
+        every = (tile[0] - 1) * self.stride[0] + self.span[0]
+        return min(every, max(self.span[0], self.limit // (self.unit * self.row_bytes(tile))))
+
+    def bytes(self, tile: Shape) -> int:
+        """Bytes of all planes."""
+        return self.unit * self.row_bytes(tile) * self.rows(tile)
+
+
 class Layer(ABC, Generic[A]):
     """One operator. A is its frozen attribute class."""
 
@@ -106,6 +141,14 @@ class Layer(ABC, Generic[A]):
     def scratch_bytes(self, attrs: A, tile: TileShape, cores: int) -> int:
         """L1 bytes that the kernel needs beside its operands; equals the kernel's own C function."""
         return 0
+
+    def plane_scratch(self, attrs: A, cores: int) -> PlaneScratch | None:
+        """The law of `scratch_bytes` when that depends on the tile; None when it is the same for all tiles."""
+        return None
+
+    def tile_constants(self, attrs: A, tile: Shape, cores: int) -> Mapping[str, Any]:
+        """Further constants for the template, which depend on the chosen output tile."""
+        return {}
 
     def constants(self, attrs: A) -> Mapping[str, Any]:
         """What the operator's template needs to fill the constant part of the kernel's arguments."""

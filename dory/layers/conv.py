@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape, Window
-from dory.layers.base import Access, Geometry, Layer, PackedWeights, TileShape, pack_groups
+from dory.layers.base import Access, Geometry, Layer, PackedWeights, TileShape
+from dory.layers.rescale import Rescale, choose, pack_form
 from dory.layers.window import out_hw, taps
 
 GROUP = 4  # output channels that share a group of packed weights
+FLAT_CHANNELS = 16  # at most so many input channels are gathered when they are no multiple of 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +84,35 @@ class Conv(Layer[ConvAttrs]):
         return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window, "all"),), c_step=GROUP)
 
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
-        rows = attrs.weights.reshape(attrs.weights.shape[0], -1)
-        return pack_groups(rows, attrs.bias, attrs.requant, GROUP, interleave=True)
+        """Groups of 4 channels: [K4/4][4 channels][4 bytes], then the constants of the layer's rescale form.
+
+        Taps are in (ky, kx) order, the channels of each zero-filled to whole words; all of K without gaps when the
+        kernel gathers (`_is_flat`).
+        """
+        w = attrs.weights
+        if not _is_flat(attrs):
+            w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, -w.shape[3] % 4)))
+        return pack_form(w.reshape(w.shape[0], -1), _rescale(attrs), GROUP)
 
     def macs(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
         return conv_macs(attrs, shapes)
 
     def scratch_bytes(self, attrs: ConvAttrs, tile: TileShape, cores: int) -> int:
-        """im2col of two pixels per core, K zero-filled to a multiple of 4 (dory_conv_scratch)."""
-        k = int(np.prod(attrs.weights.shape[1:]))
-        return cores * 2 * (-(-k // 4) * 4)
+        """Equals dory_conv_scratch: four pixels' gathered rows a core, or a row of padding, a pixel and run tables."""
+        _, kh, kw, c = attrs.weights.shape
+        if _is_flat(attrs):
+            return int(cores * 4 * (-(-kh * kw * c // 4) * 4))
+        return int((kw + 1) * (-(-c // 4) * 4) + cores * 16 * (kh * kw + 1))
 
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
-        return conv_constants(attrs)
+        return {**conv_constants(attrs), "form": _rescale(attrs).form}
+
+
+def _is_flat(attrs: ConvAttrs) -> bool:
+    """is_flat of dory_conv.c."""
+    _, kh, kw, c = attrs.weights.shape
+    return bool(c % 4 and c <= FLAT_CHANNELS and kh * kw * c > 4)
+
+
+def _rescale(attrs: ConvAttrs) -> Rescale:
+    return choose(attrs.weights, attrs.bias, attrs.requant)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape
-from dory.layers.base import Access, Geometry, Layer, PackedWeights, pack_groups
+from dory.layers.base import Access, Geometry, Layer, PackedWeights
+from dory.layers.rescale import Rescale, choose, pack_form
 
 GROUP = 4
 
@@ -43,10 +44,14 @@ class Linear(Layer[LinearAttrs]):
         return Geometry(self.out_shape(attrs, shapes), (Access(flat, channels="all"),), c_step=GROUP)
 
     def weights(self, attrs: LinearAttrs) -> PackedWeights:
-        return pack_groups(attrs.weights, attrs.bias, attrs.requant, GROUP, interleave=True)
+        return pack_form(attrs.weights, _rescale(attrs), GROUP)
 
     def macs(self, attrs: LinearAttrs, shapes: Sequence[Shape]) -> int:
         return int(attrs.weights.size)
 
     def constants(self, attrs: LinearAttrs) -> Mapping[str, Any]:
-        return {"requant": attrs.requant}
+        return {"requant": attrs.requant, "form": _rescale(attrs).form}
+
+
+def _rescale(attrs: LinearAttrs) -> Rescale:
+    return choose(attrs.weights, attrs.bias, attrs.requant)

@@ -82,7 +82,8 @@ def _stalls(tally: Tally) -> str:
 def print_asm(sim: Simulation, kernel: str) -> None:
     """Instructions with runs, cycles and stalls, both inferences and all cores together.
 
-    Shows `kernel` and what ran of the other functions of its source file: the hot loop is often in a helper.
+    Shows `kernel` and what ran of the other functions of its source file, and of the assembly in its layers, which has no
+    lines: the hot loop is often in a helper.
     """
     console = plain_console()
     for name in _same_file(sim, kernel):
@@ -97,9 +98,12 @@ def _same_file(sim: Simulation, kernel: str) -> list[str]:
     if not program or not found:
         return [kernel]  # listing says that there is none
     place = program.line_at(found[0].start)
+    layers = [x for x in sim.run.layers if sim.plan.layers[x.id].kernel == kernel]
     names = [kernel]
     for f in program.functions:
         other = program.line_at(f.start)
-        if place and other and other[0] == place[0] and f.name != kernel and f.name in sim.run.functions:
+        same = place and other and other[0] == place[0] and f.name in sim.run.functions
+        assembly = other is None and any(f.name in x.functions for x in layers)
+        if f.name != kernel and (same or assembly):
             names.append(f.name)
     return names

@@ -17,7 +17,7 @@ from dory.tiler.tiles import Tile, choose
 
 # Bytes of generated code and tables in L2 per network and per layer, kernels included; a test holds it against
 # the size of the compiled applications.
-CODE_BASE, CODE_PER_LAYER = 18 * 1024, 1024
+CODE_BASE, CODE_PER_LAYER = 33 * 1024, 600
 
 Progress = Callable[[str, int, int], None]
 

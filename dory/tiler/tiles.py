@@ -82,7 +82,8 @@ def choose(node: Node, shapes: Sequence[Shape], packed: PackedWeights | None, bu
         return Tile(geometry.out, False, (), round(OTHER_CYCLES * geometry.out[0] * geometry.out[1] * geometry.out[2]))
     out = geometry.out[0] * geometry.out[1] * geometry.out[2]
     work = layer.macs(node.attrs, shapes) / out / MACS_PER_CYCLE or OTHER_CYCLES
-    scratch = layer.scratch_bytes(node.attrs, tile_shape(geometry, geometry.out), cores)
+    planes = layer.plane_scratch(node.attrs, cores)
+    scratch = 0 if planes else layer.scratch_bytes(node.attrs, tile_shape(geometry, geometry.out), cores)
     found = _tiler.cheapest(
         geometry.out,
         geometry.c_step,
@@ -92,6 +93,7 @@ def choose(node: Node, shapes: Sequence[Shape], packed: PackedWeights | None, bu
         packed.group if packed else 0,
         packed.group_bytes if packed else 0,
         scratch,
+        planes.row if planes else None,
         GUARD,
         cores,
         budget,
@@ -99,8 +101,12 @@ def choose(node: Node, shapes: Sequence[Shape], packed: PackedWeights | None, bu
         TILE_SETUP_CYCLES,
     )
     if found is None:
-        raise _infeasible(node, geometry, packed, scratch, budget)
+        smallest = smallest_tile(geometry)
+        needed = planes.bytes(smallest) if planes else scratch
+        raise _infeasible(node, l1_buffers(geometry, packed, needed, smallest), budget)
     h, w, c, inputs_outer, _, cycles = found
+    if planes:
+        scratch = planes.bytes((h, w, c))
     return Tile((h, w, c), inputs_outer, l1_buffers(geometry, packed, scratch, (h, w, c)), round(cycles))
 
 
@@ -110,9 +116,8 @@ def smallest_tile(geometry: Geometry) -> Shape:
     return (1, 1 if geometry.split_w else w, min(geometry.c_step, c) if geometry.split_c else c)
 
 
-def _infeasible(node: Node, geometry: Geometry, packed: PackedWeights | None, scratch: int, budget: int) -> PlanError:
-    buffers = l1_buffers(geometry, packed, scratch, smallest_tile(geometry))
-    names = {"w": "weights", "y": "output", "scratch": "im2col"}
+def _infeasible(node: Node, buffers: Sequence[L1Buffer], budget: int) -> PlanError:
+    names = {"w": "weights", "y": "output"}
     terms = sorted(buffers, key=lambda b: -b.bytes * b.copies)[:3]
     text = ", ".join(
         f"{names.get(b.operand, 'input ' + b.operand[1:])} {_kb(b.bytes)}{f' x {b.copies}' if b.copies > 1 else ''}"

@@ -69,7 +69,8 @@ def test_compiles_for_the_chip_and_fits_the_reserved_code(name: str, tmp_path: P
         (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / path).write_bytes(data)
     sources = [n for n in files if n.endswith(".c") and not n.startswith("runtime/")]
-    sources += ["runtime/dory_engine.c", "runtime/rt_gap8.c", "runtime/device_gap8.c", "runtime/dory_crc32.c"]
+    runtime = ("dory_engine", "dory_stream", "rt_gap8", "device_gap8", "dory_crc32")
+    sources += [f"runtime/{name}.c" for name in runtime]
     include = ["-Iinclude", "-Ikernels", "-Iruntime", f"-I{HERE / 'pmsis'}"]
     defines = ["-DDORY_RT_GAP8", "-DDORY_CORES=8", "-DDORY_VERBOSE", "-DDORY_XPULP_INSN", "-DDORY_FC_HZ=100000000"]
     objects = []

@@ -97,6 +97,7 @@ static uint32_t conv(job_t *j) {
   a.h_out = next(j), a.w_out = next(j), a.c_out = next(j);
   a.win = window(j);
   a.pad_value = next(j);
+  a.form = next(j);
   a.clip = clip(j);
   j->scratch = new_buffer(dory_conv_scratch(&a, j->cores));
   a.scratch = j->scratch.at;
@@ -122,6 +123,7 @@ static uint32_t depthwise(job_t *j) {
   a.h_out = next(j), a.w_out = next(j);
   a.win = window(j);
   a.pad_value = next(j);
+  a.rows = next(j);
   a.clip = clip(j);
   j->scratch = new_buffer(dory_depthwise_scratch(&a, j->cores));
   a.scratch = j->scratch.at;
@@ -132,6 +134,7 @@ static uint32_t depthwise(job_t *j) {
 static uint32_t linear(job_t *j) {
   dory_linear_args_t a = {.x = j->inputs[0].at, .w = j->inputs[1].at, .y = j->y.at};
   a.k = next(j), a.n = next(j);
+  a.form = next(j);
   a.clip = clip(j);
   fork_team(j, dory_linear, &a);
   return 0;

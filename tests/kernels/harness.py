@@ -46,9 +46,18 @@ class Harness:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
 
     def call(
-        self, function: str, parameters: Sequence[int], inputs: Sequence[NDArray[np.uint8]], size: int, cores: int = 8
+        self,
+        function: str,
+        parameters: Sequence[int],
+        inputs: Sequence[NDArray[np.uint8]],
+        size: int,
+        cores: int = 8,
+        scratch: int = 0,
     ) -> tuple[int, NDArray[np.uint8]]:
-        """Run one function on a team of `cores`; AssertionError with the harness's messages when it died."""
+        """Run one function on a team of `cores`, with as much scratch as the kernel says.
+
+        AssertionError with the harness's messages when it died.
+        """
         if self._process is None:
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=self._errors)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dory.graph.types import Requant, Window
-from dory.layers import LAYERS
+from dory.layers import LAYERS, Layer
 from dory.layers.base import TileShape
 from dory.layers.conv import ConvAttrs
+from dory.layers.linear import LinearAttrs
+from dory.layers.rescale import FORMS
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -37,6 +39,10 @@ class Sliding:
     @property
     def fields(self) -> list[int]:
         return [*self.kernel, *self.stride, *self.dilation, *self.pad]
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.stride, self.dilation)
 
     def gather(self, x: Ints, outside: int) -> Ints:
         """x [H, W, C] as [OH, OW, KH, KW, C]."""
@@ -105,6 +111,10 @@ class Constants:
         lo, hi = sorted(rng.integers(0, 256, 2)) if rng.random() < 0.3 else (0, 255)
         return Constants(bias, mult, shift, (int(rng.integers(0, 256)), int(lo), int(hi)))
 
+    @property
+    def requant(self) -> Requant:
+        return Requant(self.mult, self.shift, *self.clip)
+
     def apply(self, acc: Ints) -> Ints:
         assert np.abs(acc).max() < 2**31
         zero, lo, hi = self.clip
@@ -118,20 +128,20 @@ class Constants:
         return np.array(out, "<i4").tobytes()
 
 
-def pack(weights: Ints, constants: Constants, group: int, interleaved: bool) -> Bytes:
-    """[K/4][group][4] (interleaved, K filled up with zeros) or [K][group] bytes, then the group's constants."""
-    n, k = weights.shape
+def pack(weights: Ints, constants: Constants) -> Bytes:
+    """The bytes of each channel, filled up to whole words, and its constants."""
     out = b""
-    for first in range(0, n, group):
-        chans = range(first, first + group)
-        if interleaved:
-            order = [(c, i + b) for i in range(0, k, 4) for c in chans for b in range(4)]
-        else:
-            order = [(c, i) for i in range(k) for c in chans]
-            order += [(n, 0)] * (-len(order) % 4)
-        out += bytes(int(weights[c, i]) & 0xFF if c < n and i < k else 0 for c, i in order)
-        out += constants.tail(chans)
+    for c, row in enumerate(weights):
+        body = bytes(int(v) & 0xFF for v in row)
+        out += body + bytes(-len(body) % 4) + constants.tail(range(c, c + 1))
     return np.frombuffer(out, np.uint8)
+
+
+def packed(layer: Layer[Any], attrs: Any) -> Bytes:
+    """A layer's own packing: its constants depend on the form of the rescale."""
+    weights = layer.weights(attrs)
+    assert weights is not None
+    return np.frombuffer(weights.data, np.uint8)
 
 
 def check(got: Bytes, want: Ints) -> None:
@@ -145,12 +155,11 @@ def run_conv(call: Callable[..., Any], seed: int, win: Sliding, c_in: int, c_out
     w = some_weights(rng, (c_out, *win.kernel, c_in))
     consts, pad_value = Constants.some(rng, w.reshape(c_out, -1)), int(rng.integers(0, 256))
     acc = np.einsum("hwyxc,oyxc->hwo", win.gather(x, pad_value), w) + consts.bias
-    packed = pack(w.reshape(c_out, -1), consts, 4, interleaved=True)
-    fields = [*win.hw_in, c_in, *win.hw_out, c_out, *win.fields, pad_value, *consts.clip]
-    scratch, y = call("conv", fields, [x.astype(np.uint8), packed], acc.size, cores)
+    layer, attrs = LAYERS["conv"], ConvAttrs(win.window, w, consts.bias, consts.requant, pad_value)
+    form = FORMS.index(layer.constants(attrs)["form"])
+    fields = [*win.hw_in, c_in, *win.hw_out, c_out, *win.fields, pad_value, form, *consts.clip]
+    scratch, y = call("conv", fields, [x.astype(np.uint8), packed(layer, attrs)], acc.size, cores)
     check(y, consts.apply(acc))
-    one = np.ones(c_out, np.int64)
-    attrs = ConvAttrs(Window(win.kernel), w, consts.bias, Requant(0 * one, one, 0, 0, 255), pad_value)
     tile = TileShape((*win.hw_out, c_out), ((*win.hw_in, c_in),))
     assert scratch == LAYERS["conv"].scratch_bytes(attrs, tile, cores)
 
@@ -160,12 +169,12 @@ def run_depthwise(call: Callable[..., Any], seed: int, win: Sliding, c: int, cor
     x, w = some_bytes(rng, (*win.hw_in, c)), some_weights(rng, (c, *win.kernel))
     consts, pad_value = Constants.some(rng, w.reshape(c, -1)), int(rng.integers(0, 256))
     acc = np.einsum("hwyxc,cyx->hwc", win.gather(x, pad_value), w) + consts.bias
-    packed = pack(w.reshape(c, -1), consts, 4, interleaved=False)
-    fields = [*win.hw_in, c, *win.hw_out, *win.fields, pad_value, *consts.clip]
-    scratch, y = call("depthwise", fields, [x.astype(np.uint8), packed], acc.size, cores)
+    layer = LAYERS["depthwise"]
+    attrs = ConvAttrs(win.window, w[..., None], consts.bias, consts.requant, pad_value, c)
+    rows = layer.tile_constants(attrs, (*win.hw_out, c), cores)["rows"]
+    fields = [*win.hw_in, c, *win.hw_out, *win.fields, pad_value, rows, *consts.clip]
+    scratch, y = call("depthwise", fields, [x.astype(np.uint8), packed(layer, attrs)], acc.size, cores)
     check(y, consts.apply(acc))
-    one = np.ones(c, np.int64)
-    attrs = ConvAttrs(Window(win.kernel), w[..., None], consts.bias, Requant(0 * one, one, 0, 0, 255), pad_value, c)
     tile = TileShape((*win.hw_out, c), ((*win.hw_in, c),))
     assert scratch == LAYERS["depthwise"].scratch_bytes(attrs, tile, cores)
 
@@ -186,9 +195,9 @@ def run_grouped(
     for o in range(n):
         g = (first + o) // g_out
         acc[..., o] = np.einsum("hwyxc,yxc->hw", seen[..., g * g_in : (g + 1) * g_in], w[o]) + consts.bias[o]
-    packed = pack(w.reshape(n, -1), consts, 1, interleaved=False)
+    weights = pack(w.reshape(n, -1), consts)
     fields = [*win.hw_in, groups * g_in, *win.hw_out, n, *win.fields, first, g_in, g_out, pad_value, *consts.clip]
-    _, y = call("grouped_conv", fields, [x.astype(np.uint8), packed], acc.size, cores)
+    _, y = call("grouped_conv", fields, [x.astype(np.uint8), weights], acc.size, cores)
     check(y, consts.apply(acc))
 
 
@@ -196,8 +205,9 @@ def run_linear(call: Callable[..., Any], seed: int, k: int, n: int, cores: int) 
     rng = np.random.default_rng(seed)
     x, w = some_bytes(rng, (k,)), some_weights(rng, (n, k))
     consts = Constants.some(rng, w)
-    packed = pack(w, consts, 4, interleaved=True)
-    _, y = call("linear", [k, n, *consts.clip], [x.astype(np.uint8), packed], n, cores)
+    layer, attrs = LAYERS["linear"], LinearAttrs(w, consts.bias, consts.requant)
+    form = FORMS.index(layer.constants(attrs)["form"])
+    _, y = call("linear", [k, n, form, *consts.clip], [x.astype(np.uint8), packed(layer, attrs)], n, cores)
     check(y, consts.apply((w * x).sum(1) + consts.bias))
 
 
@@ -289,6 +299,6 @@ def run_softmax(call: Callable[..., Any], seed: int, rows: int, c: int, cores: i
         e = [int(table[x[r].max() - v]) for v in x[r]]
         want[r] = [min(max(zero + (v * numerator + sum(e) // 2) // sum(e), lo), hi) for v in e]
     fields = [rows, c, numerator, zero, lo, hi]
-    packed = np.frombuffer(table.astype("<u4").tobytes(), np.uint8)
-    _, y = call("softmax", fields, [x.astype(np.uint8), packed], want.size, cores)
+    weights = np.frombuffer(table.astype("<u4").tobytes(), np.uint8)
+    _, y = call("softmax", fields, [x.astype(np.uint8), weights], want.size, cores)
     check(y, want)

