@@ -11,7 +11,11 @@ cdef enum:  # columns of the access table, one row per input
 
 cdef enum:
     MAX_INPUTS = 8
-    DMA_COMMAND_CYCLES = 30  # issuing one command (hardware notes: 26 and loop overhead)
+    BAND_CYCLES = 300  # of planes: once for four channels, for four pixels of four channels, for four columns of one
+    SPLIT_CYCLES = 22
+    STRIP_CYCLES = 45
+    DMA_COMMAND_CYCLES = 60  # of one two-dimensional command, beyond its lines (hardware notes)
+    DMA_LINE_CYCLES = 2  # that a line of a two-dimensional command takes beyond its bytes, about
     DMA_BYTES_PER_CYCLE = 8
 
 
@@ -39,7 +43,7 @@ cdef void consider(Space *s, int64_t h, int64_t w, int64_t c, Best *best) noexce
     cdef int64_t th = ceil_div(s.h, h), tw = ceil_div(s.w, w), tc = ceil_div(s.c, c)
     cdef int64_t tiles = th * tw * tc, spatial = th * tw
     cdef int64_t total = 0, x_all = 0, x_slice = 0, x_cmds_all = 0, x_cmds_slice = 0
-    cdef int64_t i, ih, iw, ic, size, cmds
+    cdef int64_t i, ih, iw, ic, size, cmds, lines
     cdef int32_t *a
     for i in range(s.inputs):
         a = s.access[i]
@@ -47,7 +51,8 @@ cdef void consider(Space *s, int64_t h, int64_t w, int64_t c, Best *best) noexce
         iw = min((w - 1) * a[STRIDE_W] + a[SPAN_W], <int64_t>a[W])
         ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
         size = ih * iw * ic
-        cmds = ih if (iw < a[W] and ic < a[C]) else 1
+        lines = ih * iw if ic < a[C] else (ih if iw < a[W] else 1)
+        cmds = (ih if (iw < a[W] and ic < a[C]) else 1) * DMA_COMMAND_CYCLES + lines * DMA_LINE_CYCLES
         if a[ALL]:
             x_all += size
             x_cmds_all += cmds
@@ -69,15 +74,22 @@ cdef void consider(Space *s, int64_t h, int64_t w, int64_t c, Best *best) noexce
         total += guarded(scratch, s.guard)
     if total > s.budget:
         return
-    # Compute: pairs of pixels spread over the cores, four channels at a time.
-    cdef double compute = tiles * (ceil_div(h * w, 2 * s.cores) * 2.0 * ceil_div(c, 4) * 4 * s.work + s.setup)
+    # Compute: pairs of pixels spread over the cores, four channels at a time; planes: bands of rows of four channels.
+    cdef int64_t groups = ceil_div(c, 4), bands = ceil_div(s.cores, groups), rows = ceil_div(h, bands)
+    cdef double compute = ceil_div(h * w, 2 * s.cores) * 2.0 * groups * 4 * s.work
+    if s.unit:
+        compute = BAND_CYCLES + ((rows - 1) * s.stride_h + s.span_h) * (SPLIT_CYCLES * ceil_div(w * s.stride_w, 4) + 6.0)
+        compute += 4 * ceil_div(w, 4) * (rows * (s.span_h * s.span_h + SPLIT_CYCLES) + STRIP_CYCLES)
+        compute *= ceil_div(groups * bands, s.cores)
+    compute = tiles * (compute + s.setup)
     cdef int64_t y = h * w * c
-    cdef int64_t y_cmds = h if (w < s.w and c < s.c) else 1
+    lines = h * w if c < s.c else (h if w < s.w else 1)
+    cdef int64_t y_cmds = (h if (w < s.w and c < s.c) else 1) * DMA_COMMAND_CYCLES + lines * DMA_LINE_CYCLES
     cdef int64_t w_loads = tc if s.group else 1
     cdef int64_t fixed = (x_slice + y) * tiles
     cdef int64_t by_weights = fixed + x_all * (tiles if spatial > 1 else 1) + wb * w_loads
     cdef int64_t by_inputs = fixed + x_all * spatial + wb * (tiles if w_loads > 1 else 1)
-    cdef int64_t cmds_total = tiles * (x_cmds_slice + y_cmds + x_cmds_all) * DMA_COMMAND_CYCLES
+    cdef int64_t cmds_total = tiles * (x_cmds_slice + y_cmds + x_cmds_all)
     cdef double dma = min(by_weights, by_inputs) / <double>DMA_BYTES_PER_CYCLE + cmds_total
     cdef double edge = (x_all + x_slice + wb + y) / <double>DMA_BYTES_PER_CYCLE  # first load and last store
     cdef double cost = max(compute, dma) + edge

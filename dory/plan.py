@@ -107,7 +107,8 @@ class Weights:
 class LayerPlan:
     """One layer: tiles of `tile` (h, w, c) outputs in L1, inside stripes of stripe_rows output rows.
 
-    order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
+    form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form).
+    Order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
     layers run on L2 without tiles.
     """
 
@@ -125,6 +126,7 @@ class LayerPlan:
     stripe_rows: int
     direct: bool
     l1: tuple[L1Buffer, ...]
+    form: str = ""
 
     @property
     def l1_bytes(self) -> int:

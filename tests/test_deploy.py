@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from dory.cli.main import main
+from dory.layers.rescale import FORMS
+from dory.plan import load_plan
 from dory.testing.networks import NETWORKS, sample_input
 
 pytestmark = pytest.mark.slow
@@ -32,6 +34,10 @@ def test_project_networks(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["deploy", str(save(name, tmp_path)), "-o", str(tmp_path / "app"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["verified"] and summary["network"]["l2_peak_bytes"] > 0
+    layers = load_plan(tmp_path / "app").layers
+    assert [layer["form"] for layer in summary["layers"]] == [layer.form for layer in layers]
+    assert all(layer.form in FORMS for layer in layers if layer.op == "conv")
+    assert not any(layer.form for layer in layers if layer.op in ("maxpool", "concat", "pad", "lut"))
 
 
 @pytest.mark.parametrize("bits", [15, 31])

@@ -8,8 +8,8 @@
 #define DORY_DW_ASM 1
 #endif
 
-/* Behind a channel's weights lie four words: mult, bias, add and shift + (form << 8). The forms are those of dory_forms.h,
- * chosen for each channel; the narrow one's bias is 0. */
+/* Behind a channel's weights lie four words: mult, bias, add and shift + (form << 8). The forms are those of
+ * dory_forms.h, chosen for each channel; the narrow one's bias is 0. */
 enum { DORY_DW_NARROW, DORY_DW_MUL15, DORY_DW_WIDE, DORY_DW_EXACT };
 
 typedef struct {
@@ -25,17 +25,18 @@ static inline dory_dw_channel_t dory_dw_channel(const uint8_t *at) {
 
 /* The output, less the lower end of its range. */
 static inline int32_t dory_dw_output(const dory_dw_channel_t *k, int32_t acc, int32_t reach) {
-  int64_t v;
+  int32_t v; /* whose sums are proved to fit in all forms but the exact one */
   if (k->form == DORY_DW_NARROW) {
     v = (int32_t)((uint32_t)acc * (uint32_t)k->mult + (uint32_t)k->add) >> k->shift;
   } else if (k->form == DORY_DW_MUL15) {
-    v = ((((int64_t)acc * (k->mult & 0xffff)) >> 16) + k->add) >> k->shift;
+    v = ((int32_t)(((int64_t)acc * (k->mult & 0xffff)) >> 16) + k->add) >> k->shift;
   } else if (k->form == DORY_DW_WIDE) {
-    v = ((((int64_t)acc * k->mult) >> 32) + k->add) >> k->shift;
+    v = ((int32_t)(((int64_t)acc * k->mult) >> 32) + k->add) >> k->shift;
   } else {
-    v = (((int64_t)acc * k->mult + ((int64_t)1 << (k->shift - 1))) >> k->shift) + k->add;
+    const int64_t exact = (((int64_t)acc * k->mult + ((int64_t)1 << (k->shift - 1))) >> k->shift) + k->add;
+    v = (int32_t)(exact < 0 ? 0 : exact > reach ? reach : exact);
   }
-  return (int32_t)(v < 0 ? 0 : v > reach ? reach : v);
+  return v < 0 ? 0 : v > reach ? reach : v;
 }
 
 /* How to take a tile apart; bytes. */
@@ -46,11 +47,12 @@ typedef struct {
   int32_t plane;     /* from plane to plane */
 } dory_dw_split_t;
 
-/* One band of rows; the assembly functions know the offsets. A strip is four output columns; the last one may overlap the
- * one before. Distances are bytes. */
+/* One band of rows; the assembly functions know the offsets. A strip is four output columns; the last one may overlap
+ * the one before. Distances are bytes. */
 typedef struct {
   int32_t row_bytes;        /* 0: from row to row of a plane */
-  int32_t rounds, enter;    /* 4, 8: rows in threes, rounded up; 0, -1 or 1 when there are 0, 1 or 2 rows less */
+  int32_t rounds, enter;    /* 4, 8: rows but for two in threes, rounded up; 0, -1 or 1 when there are 0, 1 or 2 rows
+                               less, 2 when there are no rounds */
   int32_t strips;           /* 12 */
   int32_t c;                /* 16: from one output of the channel to the next */
   int32_t y_row;            /* 20: from the fourth output of a strip to the first one in the next row */
@@ -58,7 +60,10 @@ typedef struct {
   int32_t rows;             /* 32 */
   int32_t plane;            /* 36: from plane to plane */
   int32_t back, y_back;     /* 40, 44: how far the last strip begins before its place */
-  int32_t reach;            /* 48: the largest output; the smallest is 0 */
+  int32_t y_next;           /* 48: from a channel's outputs to those of the next */
+  int32_t x_after, y_after; /* 52, 56: from behind a channel's last strip to the next channel's first, of 3x3 kernels */
+  int32_t reach;            /* 60: the largest output; the smallest is 0 */
+  int32_t turns;            /* 64: twice the strips but one, odd when the last one does not overlap */
 } dory_dw_job_t;
 
 #ifdef DORY_DW_ASM
@@ -66,9 +71,10 @@ typedef struct {
 typedef int32_t dory_dw_fn(const uint8_t *plane, const uint8_t *w, uint8_t *y, const dory_dw_job_t *j,
                            int32_t channels);
 dory_dw_fn dory_dw_3x3_s1_narrow, dory_dw_3x3_s1_mul15, dory_dw_3x3_s2_narrow, dory_dw_3x3_s2_mul15;
+dory_dw_fn dory_dw_3x3_s2_even_narrow, dory_dw_3x3_s2_even_mul15;
 dory_dw_fn dory_dw_5x5_s1_narrow, dory_dw_5x5_s1_mul15;
 void dory_dw_split4(const uint8_t *x, uint8_t *planes, const dory_dw_split_t *s, int32_t rows, int32_t blocks);
-void dory_dw_fill(uint8_t *at, uint32_t word, int32_t pairs, int32_t step);
+void dory_dw_fill(uint8_t *at, uint32_t word, int32_t words, int32_t step);
 #endif
 
 #endif

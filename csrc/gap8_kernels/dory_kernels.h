@@ -30,8 +30,8 @@ typedef struct {
 enum { DORY_NARROW, DORY_MUL15, DORY_WIDE, DORY_EXACT };
 
 /* dory_conv: standard convolution, groups of G = 4 output channels: [K4/4][4 channels][4 bytes], K in (ky, kx, c) order with
- * every tap's channels zero-filled to a multiple of 4; but where c_in is no multiple of 4 and at most 16, and K =
- * kernel_h*kernel_w*c_in is more than 4, K without gaps, zero-filled to K4. */
+ * every tap's channels zero-filled to a multiple of 4. Only where c_in is no multiple of 4 and at most 16, or there are
+ * several taps and K = kernel_h*kernel_w*c_in is at most 320, it is K without gaps, zero-filled to K4 >= 8. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;

@@ -31,7 +31,7 @@
 #define XP_LOAD_RR_(name, opcode, f7, rd, rs2, rs1, post) name " " #rd ", " #rs2 "(" #rs1 post ")\n"
 #define XP_STORE_(name, f3, rs2, imm, rs1) name " " #rs2 ", " #imm "(" #rs1 "!)\n"
 #define XP_STORE_RR_(name, opcode, f3, rs2, offset, rs1, post) name " " #rs2 ", " #offset "(" #rs1 post ")\n"
-#define XP_LOOP_(name, f3, loop, rs1, body) name " x" #loop ", " #rs1 ", .+4*" #body "\n"
+#define XP_LOOP_(name, f3, loop, rs1, body) name " x" #loop ", " #rs1 ", .+4*(" #body ")\n"
 #define XP_LOOP_COUNT_(loop, rs1) "lp.count x" #loop ", " #rs1 "\n"
 #define XP_LOOP_LABEL_(name, f3, loop, label) name " x" #loop ", " #label "\n"
 #else
@@ -49,7 +49,7 @@
 #define XP_STORE_(name, f3, rs2, imm, rs1) ".insn s 0x2b, " #f3 ", " #rs2 ", " #imm "(" #rs1 ")\n"
 #define XP_STORE_RR_(name, opcode, f3, rs2, offset, rs1, post) \
   ".insn r " #opcode ", " #f3 ", 0, " #offset ", " #rs1 ", " #rs2 "\n"
-#define XP_LOOP_(name, f3, loop, rs1, body) ".insn i 0x7b, " #f3 ", x" #loop ", " #rs1 ", 2*" #body "\n"
+#define XP_LOOP_(name, f3, loop, rs1, body) ".insn i 0x7b, " #f3 ", x" #loop ", " #rs1 ", 2*(" #body ")\n"
 #define XP_LOOP_COUNT_(loop, rs1) ".insn i 0x7b, 2, x" #loop ", " #rs1 ", 0\n"
 #define XP_LOOP_LABEL_(name, f3, loop, label) \
   ".4byte 0x7b + (" #f3 " << 12) + (" #loop " << 7) + ((" #label " - .) / 2 << 20)\n"

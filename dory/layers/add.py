@@ -20,6 +20,8 @@ import numpy as np
 from dory.errors import UserError
 from dory.graph.types import ACC_MAX, ACC_MIN, IntArray, Shape, Tensor, clip
 from dory.layers.base import Access, Geometry, Layer
+from dory.layers.cost import Number, Work
+from dory.plan import LayerPlan
 
 MULT_BITS = 15
 
@@ -60,6 +62,7 @@ class Add(Layer[AddAttrs]):
 
     op = "add"
     kernel = "dory_add"
+    code = 768
     summary = "addition of two tensors of one shape, each with its own scale and zero-point"
 
     def out_shape(self, attrs: AddAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -77,3 +80,8 @@ class Add(Layer[AddAttrs]):
 
     def constants(self, attrs: AddAttrs) -> Mapping[str, Any]:
         return {"add": attrs}
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        """Words of four outputs; the last ones one by one."""
+        size = work.pixels * work.out[2]
+        return (1.0, work.share(work.up(size, 4)), size % 4)

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape, Window
+from dory.layers.cost import Work
+from dory.plan import LayerPlan
 
 A = TypeVar("A")
 IDENTITY = Window((1, 1))
@@ -116,7 +118,9 @@ class Layer(ABC, Generic[A]):
 
     op: ClassVar[str]
     kernel: ClassVar[str]  # C function, declared in dory_kernels.h
+    code: ClassVar[int]  # bytes of L2 that the compiled kernel takes at most
     summary: ClassVar[str]  # one line for the operator table
+    rate: ClassVar[float] = 1.0  # multiply-accumulates per cycle of one core, as tiles are compared with
 
     @abstractmethod
     def out_shape(self, attrs: A, shapes: Sequence[Shape]) -> Shape:
@@ -153,6 +157,18 @@ class Layer(ABC, Generic[A]):
     def constants(self, attrs: A) -> Mapping[str, Any]:
         """What the operator's template needs to fill the constant part of the kernel's arguments."""
         return {}
+
+    def cost_variant(self, layer: LayerPlan) -> str:
+        """Which of its code paths the kernel takes, if their costs have nothing in common."""
+        return ""
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
+        """What the kernel does on the busiest core for one tile, as counts >= 0 that its cycles are linear in.
+
+        A function of the plan and the tile alone; non-decreasing in the busiest core's share. Measured coefficients
+        belong to it (`make calibrate`). The first feature is 1.
+        """
+        return (1.0, work.share(work.pixels * work.out[2]))
 
 
 def pack_groups(rows: np.ndarray, bias: IntArray, requant: Requant, group: int, interleave: bool) -> PackedWeights:

@@ -10,6 +10,8 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape
 from dory.layers.base import Access, Geometry, Layer
+from dory.layers.cost import Work, where
+from dory.plan import LayerPlan
 
 MAX_INPUTS = 8  # DORY_CONCAT_MAX in dory_kernels.h
 
@@ -26,6 +28,7 @@ class Concat(Layer[ConcatAttrs]):
 
     op = "concat"
     kernel = "dory_concat"
+    code = 512
     summary = f"concatenation along H, W or C, 2 to {MAX_INPUTS} inputs"
 
     def out_shape(self, attrs: ConcatAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -41,3 +44,14 @@ class Concat(Layer[ConcatAttrs]):
         views = [(lines, 1, prod(s) // lines) for s in shapes]
         out = (lines, 1, sum(v[2] for v in views))
         return Geometry(out, tuple(Access(v, channels="all") for v in views), split_w=False, split_c=False)
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
+        """Lines, pieces, whole words (aligned or not) and left-over bytes of the copies."""
+        sizes = [x.shape[2] for x in layer.inputs]
+        by_lines = work.out[0] >= work.cores
+        lines = where(by_lines, work.share(work.out[0]), work.out[0])
+        pieces = [where(by_lines, s, work.share(s)) for s in sizes]
+        words = sum(p // 4 for p in pieces)
+        rest = sum(p % 4 for p in pieces)
+        aligned = where(rest == 0, lines * words, 0)
+        return (1.0, lines, lines * len(sizes), aligned, lines * words - aligned, lines * rest)

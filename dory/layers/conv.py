@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape, Window
+from dory.layers import conv_cost
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, TileShape
+from dory.layers.cost import Number, Work
 from dory.layers.rescale import Rescale, choose, pack_form
 from dory.layers.window import out_hw, taps
+from dory.plan import LayerPlan
 
 GROUP = 4  # output channels that share a group of packed weights
 FLAT_CHANNELS = 16  # at most so many input channels are gathered when they are no multiple of 4
+FLAT_K = 320  # at most so many products of an output are gathered when they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,8 @@ class Conv(Layer[ConvAttrs]):
 
     op = "conv"
     kernel = "dory_conv"
+    code = 14336
+    rate = 2.1
     summary = "convolution: any kernel, stride, dilation, asymmetric padding; 1x1 is pointwise"
 
     def out_shape(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -86,32 +92,43 @@ class Conv(Layer[ConvAttrs]):
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
         """Groups of 4 channels: [K4/4][4 channels][4 bytes], then the constants of the layer's rescale form.
 
-        Taps are in (ky, kx) order, the channels of each zero-filled to whole words; all of K without gaps when the
-        kernel gathers (`_is_flat`).
+        Taps are in (ky, kx) order, the channels of each zero-filled to whole words; all of K without gaps, at least 8
+        bytes, when the kernel gathers (`_is_flat`).
         """
         w = attrs.weights
         if not _is_flat(attrs):
             w = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, -w.shape[3] % 4)))
-        return pack_form(w.reshape(w.shape[0], -1), _rescale(attrs), GROUP)
+        rows = w.reshape(w.shape[0], -1)
+        if _is_flat(attrs):
+            rows = np.pad(rows, ((0, 0), (0, max(0, 8 - rows.shape[1]))))
+        return pack_form(rows, _rescale(attrs), GROUP)
 
     def macs(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
         return conv_macs(attrs, shapes)
 
     def scratch_bytes(self, attrs: ConvAttrs, tile: TileShape, cores: int) -> int:
-        """Equals dory_conv_scratch: four pixels' gathered rows a core, or a row of padding, a pixel and run tables."""
+        """Equals dory_conv_scratch: some gathered pixels a core, or a row of padding, a pixel and run tables."""
         _, kh, kw, c = attrs.weights.shape
         if _is_flat(attrs):
-            return int(cores * 4 * (-(-kh * kw * c // 4) * 4))
+            k4 = max(8, -(-kh * kw * c // 4) * 4)
+            pixels = 20 if k4 <= 32 else 10 if k4 <= 64 else 5
+            return int(cores * (pixels * k4 + 8))
         return int((kw + 1) * (-(-c // 4) * 4) + cores * 16 * (kh * kw + 1))
 
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
         return {**conv_constants(attrs), "form": _rescale(attrs).form}
 
+    def cost_variant(self, layer: LayerPlan) -> str:
+        return conv_cost.variant(layer)
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        return conv_cost.features(layer, work)
+
 
 def _is_flat(attrs: ConvAttrs) -> bool:
     """is_flat of dory_conv.c."""
     _, kh, kw, c = attrs.weights.shape
-    return bool(c % 4 and c <= FLAT_CHANNELS and kh * kw * c > 4)
+    return bool(c <= FLAT_CHANNELS if c % 4 else kh * kw > 1 and kh * kw * c <= FLAT_K)
 
 
 def _rescale(attrs: ConvAttrs) -> Rescale:

@@ -7,12 +7,14 @@ and shift + (form << 8) of its own rescale form (dory.layers.rescale).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape
+from dory.layers import depthwise_cost
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, PlaneScratch, TileShape
 from dory.layers.conv import (
     GROUP,
@@ -22,9 +24,10 @@ from dory.layers.conv import (
     conv_out_shape,
     conv_reference,
 )
+from dory.layers.cost import Number, Work
+from dory.layers.depthwise_cost import band_rows, plane_scratch
 from dory.layers.rescale import FORMS, Rescale, choose
-
-PLANES_BYTES = 16384  # of all cores together: dory_depthwise_scratch
+from dory.plan import LayerPlan
 
 
 def channel_rescales(weights: IntArray, bias: IntArray, requant: Requant) -> list[Rescale]:
@@ -56,33 +59,10 @@ def pack_depthwise(weights: IntArray, bias: IntArray, requant: Requant) -> Packe
     return PackedWeights(data, GROUP, len(data) // groups)
 
 
-def plane_scratch(attrs: ConvAttrs, cores: int) -> PlaneScratch | None:
-    """What the planes of a team take; None for dilated windows, which are convolved in place."""
-    if attrs.window.dilation != (1, 1):
-        return None
-    kh, kw = attrs.window.kernel
-    return PlaneScratch(4 * cores, PLANES_BYTES, (kh, -(-kw // 4) * 4), attrs.window.stride)
-
-
-def band_rows(attrs: ConvAttrs, tile: Shape, cores: int) -> int:
-    """Output rows that a core takes apart at a time: the cheapest balance of the team, as far as the scratch goes."""
-    scratch = plane_scratch(attrs, cores)
-    if scratch is None:
-        return 0
-    h, w, c = tile
-    groups, stride, kernel = -(-c // GROUP), attrs.window.stride[0], attrs.window.kernel[0]
-    blocks = -(-attrs.window.stride[1] * w // 4)
-    best, found = 0.0, 0
-    for bands in range(1, h + 1):
-        rows = -(-h // bands)
-        inputs = (rows - 1) * stride + kernel
-        if inputs > scratch.rows(tile) or (bands > 1 and -(-h // rows) != bands):
-            continue
-        work = inputs * (22 * blocks + 6) + 4 * -(-w // 4) * (rows * (kernel * kernel + 22) + 45)
-        cost = -(-groups * bands // cores) * (work + 300)
-        if not found or cost < best:
-            best, found = cost, rows
-    return found
+def form_of(attrs: ConvAttrs) -> str:
+    """Forms with their numbers of channels."""
+    found = Counter(r.form for r in channel_rescales(attrs.weights, attrs.bias, attrs.requant))
+    return "+".join(f"{f}:{found[f]}" for f in FORMS if found[f])
 
 
 class Depthwise(Layer[ConvAttrs]):
@@ -90,6 +70,8 @@ class Depthwise(Layer[ConvAttrs]):
 
     op = "depthwise"
     kernel = "dory_depthwise"
+    code = 12800
+    rate = 0.9
     summary = "depthwise convolution, multiplier 1: any kernel, stride, dilation, asymmetric padding"
 
     def out_shape(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -108,16 +90,21 @@ class Depthwise(Layer[ConvAttrs]):
         return conv_macs(attrs, shapes)
 
     def plane_scratch(self, attrs: ConvAttrs, cores: int) -> PlaneScratch | None:
-        return plane_scratch(attrs, cores)
+        return plane_scratch(attrs.window, cores)
 
     def scratch_bytes(self, attrs: ConvAttrs, tile: TileShape, cores: int) -> int:
         """Planes of all cores (dory_depthwise_scratch)."""
-        scratch = plane_scratch(attrs, cores)
+        scratch = plane_scratch(attrs.window, cores)
         return scratch.bytes(tile.out) if scratch else 0
 
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
-        found = {r.form for r in channel_rescales(attrs.weights, attrs.bias, attrs.requant)}
-        return {**conv_constants(attrs), "form": "+".join(f for f in FORMS if f in found)}
+        return {**conv_constants(attrs), "form": form_of(attrs)}
+
+    def cost_variant(self, layer: LayerPlan) -> str:
+        return depthwise_cost.variant(layer)
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        return depthwise_cost.features(layer, work)
 
     def tile_constants(self, attrs: ConvAttrs, tile: Shape, cores: int) -> Mapping[str, Any]:
-        return {"rows": band_rows(attrs, tile, cores)}
+        return {"rows": band_rows(attrs.window, tile, cores)}

@@ -8,6 +8,8 @@ from typing import Any
 from dory.graph.types import IntArray, Shape
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, pack_groups
 from dory.layers.conv import ConvAttrs, conv_constants, conv_macs, conv_out_shape, conv_reference
+from dory.layers.cost import Work
+from dory.plan import LayerPlan
 
 
 class GroupedConv(Layer[ConvAttrs]):
@@ -15,6 +17,8 @@ class GroupedConv(Layer[ConvAttrs]):
 
     op = "grouped_conv"
     kernel = "dory_grouped_conv"
+    code = 1024
+    rate = 0.3
     summary = "grouped convolution and depthwise with a multiplier"
 
     def out_shape(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -36,3 +40,22 @@ class GroupedConv(Layer[ConvAttrs]):
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
         cout, _, _, cg = attrs.weights.shape
         return {**conv_constants(attrs), "c_group_in": cg, "c_group_out": cout // attrs.groups}
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
+        """Outputs, their taps inside and outside, and multiply-accumulates."""
+        x = layer.inputs[0]
+        taps = x.window.kernel[0] * x.window.kernel[1]
+        outputs = work.share(work.pixels * work.out[2])
+        inside = outputs * work.taps / work.pixels
+        bytes_each = layer.weights.group_bytes - 12 if layer.weights else 0
+        per_tap = bytes_each / taps
+        return (
+            1.0,
+            outputs,
+            outputs * x.window.kernel[0],
+            inside,
+            inside * per_tap,
+            outputs * taps - inside,
+            (outputs * taps - inside) * per_tap,
+            outputs / work.out[2],
+        )

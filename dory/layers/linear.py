@@ -11,7 +11,9 @@ import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape
 from dory.layers.base import Access, Geometry, Layer, PackedWeights
-from dory.layers.rescale import Rescale, choose, pack_form
+from dory.layers.cost import Number, Work, least
+from dory.layers.rescale import FORMS, Rescale, choose, pack_form
+from dory.plan import LayerPlan
 
 GROUP = 4
 
@@ -30,6 +32,8 @@ class Linear(Layer[LinearAttrs]):
 
     op = "linear"
     kernel = "dory_linear"
+    code = 768
+    rate = 1.5
     summary = "fully connected layer"
 
     def out_shape(self, attrs: LinearAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -51,6 +55,15 @@ class Linear(Layer[LinearAttrs]):
 
     def constants(self, attrs: LinearAttrs) -> Mapping[str, Any]:
         return {"requant": attrs.requant, "form": _rescale(attrs).form}
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        """Groups of four outputs with their words and the tail of the input; outputs by rescale form."""
+        k = layer.inputs[0].shape[2]
+        groups = work.share(work.up(work.out[2], GROUP))
+        outputs = least(groups * GROUP, work.out[2])
+        tails = groups if k % 4 else 0 * groups
+        forms = (outputs if layer.form == form else 0 * outputs for form in FORMS)
+        return (1.0, groups, groups * (k // 4), tails, tails * (k % 4), *forms)
 
 
 def _rescale(attrs: LinearAttrs) -> Rescale:

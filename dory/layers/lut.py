@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from dory.graph.types import IntArray, Shape
 from dory.layers.base import Access, Geometry, Layer, PackedWeights
+from dory.layers.cost import Number, Work
+from dory.plan import LayerPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,7 @@ class Lut(Layer[LutAttrs]):
 
     op = "lut"
     kernel = "dory_lut"
+    code = 256
     summary = "any 8-bit unary function, and a stand-alone requantisation, as a table"
 
     def out_shape(self, attrs: LutAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -35,3 +38,8 @@ class Lut(Layer[LutAttrs]):
 
     def weights(self, attrs: LutAttrs) -> PackedWeights:
         return PackedWeights(attrs.table.astype("uint8").tobytes(), 0, 256)
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        """Words of four outputs; the last ones one by one."""
+        size = work.pixels * work.out[2]
+        return (1.0, work.share(work.up(size, 4)), size % 4)

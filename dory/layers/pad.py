@@ -10,6 +10,8 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape, Window
 from dory.layers.base import Access, Geometry, Layer
+from dory.layers.cost import Number, Work, clamp, where
+from dory.plan import LayerPlan
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Pad(Layer[PadAttrs]):
 
     op = "pad"
     kernel = "dory_pad"
+    code = 512
     summary = "constant padding of height and width"
 
     def out_shape(self, attrs: PadAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -42,3 +45,23 @@ class Pad(Layer[PadAttrs]):
 
     def constants(self, attrs: PadAttrs) -> Mapping[str, Any]:
         return {"value": attrs.value}
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
+        """Pixels inside with the bytes copied, and outside with the bytes filled."""
+        h_in, w_in, c = work.inputs[0]
+        width = work.out[1]
+
+        def inside(p: Number) -> Number:
+            """Pixels before p that lie in the input."""
+            y, x = p // width - work.pad[0], p % width - work.pad[1]
+            partial = where((y >= 0) & (y < h_in), clamp(x, 0, w_in), 0)
+            return clamp(y, 0, h_in) * w_in + partial
+
+        words, rest = c // 4, c % 4
+        rows = []
+        for start, end in work.shares(work.pixels):
+            copied = inside(end) - inside(start)
+            filled = end - start - copied
+            whole = where(rest == 0, copied * words, 0)
+            rows.append((copied, whole, copied * words - whole, copied * rest, filled, filled * c))
+        return (1.0, *work.busiest(rows, (100, 14, 15, 11, 78, 5)))

@@ -11,6 +11,8 @@ import numpy as np
 from dory.errors import UserError
 from dory.graph.types import IntArray, Shape
 from dory.layers.base import Access, Geometry, Layer
+from dory.layers.cost import Work
+from dory.plan import LayerPlan
 
 MAX_DIMS = 6  # DORY_PERMUTE_MAX in dory_kernels.h
 
@@ -62,6 +64,7 @@ class Permute(Layer[PermuteAttrs]):
 
     op = "permute"
     kernel = "dory_permute"
+    code = 512
     summary = "Transpose and Reshape that are a real permutation in HWC memory"
 
     def out_shape(self, attrs: PermuteAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -75,3 +78,27 @@ class Permute(Layer[PermuteAttrs]):
 
     def constants(self, attrs: PermuteAttrs) -> Mapping[str, Any]:
         return {"dims": attrs.dims}
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
+        """Elements, and the ends of the innermost loop."""
+        moved = work.share(work.pixels * work.out[2])
+        return (1.0, moved, moved / _innermost(layer.inputs[0].shape, layer.output.shape))
+
+
+def _innermost(source: Shape, target: Shape) -> int:
+    """Elements of the innermost loop, guessed: the plan has shapes and not the order of the axes."""
+    for order in ((1, 0, 2), (0, 2, 1), (2, 0, 1), (1, 2, 0), (2, 1, 0)):
+        if tuple(source[i] for i in order) == target:
+            return _merged([i for i in order if source[i] > 1], source)
+    return target[2]
+
+
+def _merged(order: list[int], source: Shape) -> int:
+    """Size of the last axes, as far as they follow each other in the source too; axes of one element are left out."""
+    place = {axis: k for k, axis in enumerate(sorted(order))}
+    inner = source[order[-1]] if order else 1
+    for a, b in zip(order[-2::-1], order[:0:-1], strict=True):
+        if place[a] + 1 != place[b]:
+            break
+        inner *= source[a]
+    return inner

@@ -14,7 +14,9 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape, Window, clip
 from dory.layers.base import Access, Geometry, Layer, PackedWeights
+from dory.layers.cost import Number, Work, where
 from dory.layers.window import out_hw, taps
+from dory.plan import LayerPlan
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class MaxPool(Layer[MaxPoolAttrs]):
 
     op = "maxpool"
     kernel = "dory_maxpool"
+    code = 1280
     summary = "max pooling: any kernel, stride, dilation, asymmetric padding"
 
     def out_shape(self, attrs: MaxPoolAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -59,12 +62,43 @@ class MaxPool(Layer[MaxPoolAttrs]):
     def constants(self, attrs: MaxPoolAttrs) -> Mapping[str, Any]:
         return {"lo": attrs.lo, "hi": attrs.hi}
 
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        """Pixels and words of 2x2 windows; of others pixels, words with their rows and taps, and single channels."""
+        window, c = layer.inputs[0].window, work.out[2]
+        few = work.pixels < 2 * work.cores
+        inside = (work.pad[0] == 0) & (work.pad[1] == 0) & (work.taps == 4 * work.pixels) & (c % 4 == 0)
+        by_twos = window.kernel == (2, 2) and window.dilation == (1, 1)
+        columns = work.taps / (work.tap_rows * work.out[1])
+        cores = []
+        for pixels, words in zip(work.shares(work.pixels), work.shares(-(-c // 4)), strict=True):
+            start, end = where(few, 0, pixels[0]), where(few, work.pixels, pixels[1])
+            single = where(where(few, words[1] == -(-c // 4), True), c % 4, 0)
+            full = words[1] - words[0] - (single > 0)
+            full = where(few, where(full > 0, full, 0), c // 4)
+            plain = where(by_twos & inside & (work.pixels >= 2 * work.cores), end - start, 0)
+            other = end - start - plain
+            rows = work.rows_inside(window, start, end)
+            cores.append(
+                (
+                    plain,
+                    plain * full,
+                    other,
+                    other * full,
+                    other * full * rows,
+                    other * full * rows * columns,
+                    other * single,
+                    other * single * rows * columns,
+                )
+            )
+        return (1.0, *work.busiest(cores, (20, 12, 100, 13, 7, 3, 14, 11)))
+
 
 class AvgPool(Layer[AvgPoolAttrs]):
     """Average over a window; global pooling is a window as large as the map."""
 
     op = "avgpool"
     kernel = "dory_avgpool"
+    code = 1536
     summary = "average pooling (global included), padding counted or not"
 
     def out_shape(self, attrs: AvgPoolAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -87,3 +121,19 @@ class AvgPool(Layer[AvgPoolAttrs]):
 
     def constants(self, attrs: AvgPoolAttrs) -> Mapping[str, Any]:
         return {"avg": attrs}
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        """Pixels, words with their columns of places and taps, and single channels."""
+        c, window = work.out[2], layer.inputs[0].window
+        words = -(-c // 4)
+        columns = work.taps / (work.tap_rows * work.out[1])
+        cores = []
+        for start, end in work.shares(work.pixels * words):
+            pixels = where(end > start, (end - 1) // words - start // words + 1, 0)
+            singles = where(c % 4 != 0, end // words - start // words, 0)
+            full = end - start - singles
+            rows = work.rows_inside(window, start // words, -(-end // words))
+            runs = where(columns == work.inputs[0][1], 1, rows)
+            taps = rows * columns
+            cores.append((pixels, full, full * runs, full * taps, singles * (c % 4), singles * (c % 4) * taps))
+        return (1.0, *work.busiest(cores, (190, 270, 14, 6, 86, 7)))

@@ -16,6 +16,8 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape, clip
 from dory.layers.base import Access, Geometry, Layer, PackedWeights
+from dory.layers.cost import Work
+from dory.plan import LayerPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Softmax(Layer[SoftmaxAttrs]):
 
     op = "softmax"
     kernel = "dory_softmax"
+    code = 1536
     summary = "softmax over the channels, by a table of exponentials and one division"
 
     def out_shape(self, attrs: SoftmaxAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -60,3 +63,8 @@ class Softmax(Layer[SoftmaxAttrs]):
 
     def constants(self, attrs: SoftmaxAttrs) -> Mapping[str, Any]:
         return {"softmax": attrs}
+
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
+        """Rows and their elements."""
+        rows = work.share(work.pixels)
+        return (1.0, rows, rows * work.out[2])

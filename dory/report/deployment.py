@@ -44,6 +44,7 @@ def _layer(layer: LayerPlan) -> dict[str, object]:
     return {
         "name": layer.name,
         "op": layer.op,
+        "form": layer.form,
         "macs": layer.macs,
         "output": layer.output.shape,
         "tile": {"h": layer.tile[0], "w": layer.tile[1], "c": layer.tile[2], "count": layer.tiles},
@@ -61,6 +62,7 @@ def print_deployment(result: Deployment, output: Path, onnx: OnnxComparison | No
     for title, right in (
         ("layer", False),
         ("operator", False),
+        ("rescale", False),
         ("output", True),
         ("tile", True),
         ("tiles", True),
@@ -74,6 +76,7 @@ def print_deployment(result: Deployment, output: Path, onnx: OnnxComparison | No
         table.add_row(
             layer.name[:28],
             layer.op,
+            layer.form,
             _shape(layer.output.shape),
             "in L2" if layer.direct else _shape(layer.tile),
             str(layer.tiles[0] * layer.tiles[1] * layer.tiles[2] if not layer.direct else 1),

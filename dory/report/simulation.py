@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from dory.report.deployment import plain_console
+from dory.report.estimate import energy_line
 from dory.sim.application import LayerCycles, Simulation
 from dory.sim.iss.listing import listing, render
 from dory.sim.iss.result import Tally
+from dory.sim.model.energy import Energy
 
 # Columns of the table, and the simulator's causes that each adds up.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -33,7 +35,7 @@ def shares(layer: LayerCycles) -> list[str]:
     return [f"{sum(layer.by_cause[c] for c in causes) / total:.0%}" for causes in COLUMNS.values()]
 
 
-def print_simulation(sim: Simulation, target: str) -> None:
+def print_simulation(sim: Simulation, target: str, energy: Energy | None) -> None:
     """One line per layer, then the network."""
     console = plain_console()
     table = Table(box=None, pad_edge=False)
@@ -53,6 +55,8 @@ def print_simulation(sim: Simulation, target: str) -> None:
         f"{sim.plan.network} on {target}, FC {fc:g} MHz, cluster {mhz:g} MHz: {sim.cycles} cluster cycles,"
         f" {sim.cycles / mhz / 1000:.3f} ms, {sim.plan.macs / sim.cycles:.2f} MAC/cycle"
     )
+    if energy:
+        console.print(energy_line(energy, sim.plan.macs))
     console.print("two inferences in a row, every layer equal to the reference")
 
 
@@ -82,8 +86,8 @@ def _stalls(tally: Tally) -> str:
 def print_asm(sim: Simulation, kernel: str) -> None:
     """Instructions with runs, cycles and stalls, both inferences and all cores together.
 
-    Shows `kernel` and what ran of the other functions of its source file, and of the assembly in its layers, which has no
-    lines: the hot loop is often in a helper.
+    Shows `kernel` and what ran of the other functions of its source file, and of the assembly in its layers, which has
+    no lines: the hot loop is often in a helper.
     """
     console = plain_console()
     for name in _same_file(sim, kernel):

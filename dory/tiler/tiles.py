@@ -17,7 +17,6 @@ from dory.layers.base import Access, Geometry, PackedWeights, TileShape
 from dory.plan import GUARD, L1Buffer, guarded
 
 TILE_SETUP_CYCLES = 250  # fork, join, argument update and loop state of one tile
-MACS_PER_CYCLE = 2.1  # of one core in the portable kernels
 OTHER_CYCLES = 2.0  # cycles per output of layers without multiply-accumulates
 
 
@@ -81,7 +80,7 @@ def choose(node: Node, shapes: Sequence[Shape], packed: PackedWeights | None, bu
     if geometry.direct:
         return Tile(geometry.out, False, (), round(OTHER_CYCLES * geometry.out[0] * geometry.out[1] * geometry.out[2]))
     out = geometry.out[0] * geometry.out[1] * geometry.out[2]
-    work = layer.macs(node.attrs, shapes) / out / MACS_PER_CYCLE or OTHER_CYCLES
+    work = layer.macs(node.attrs, shapes) / out / layer.rate or OTHER_CYCLES
     planes = layer.plane_scratch(node.attrs, cores)
     scratch = 0 if planes else layer.scratch_bytes(node.attrs, tile_shape(geometry, geometry.out), cores)
     found = _tiler.cheapest(

@@ -15,6 +15,8 @@ import pytest
 from harness import HERE, KERNELS, RUNTIME, Harness, sources
 from jobs import CONV3X3, POINTWISE, run_concat, run_conv, run_depthwise, run_linear
 
+from dory.layers import LAYERS
+
 RISCV = "riscv64-unknown-elf-"
 RV32 = ["-march=rv32imc", "-mabi=ilp32", "-misa-spec=2.2", "-ffreestanding", "-DDORY_XPULP_INSN"]
 STRICT = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -41,6 +43,15 @@ def test_kernels_compile_for_rv32_and_fit_a_worker_s_stack(tmp_path: Path) -> No
         used[source.stem] += max(asm_frames(source), default=0)
     assert len(used) == 12
     assert max(used.values()) <= WORKER_STACK * 5 // 6, used
+
+
+@riscv
+def test_kernels_fit_the_code_that_is_reserved_for_them(tmp_path: Path) -> None:
+    for layer in LAYERS.values():
+        out = tmp_path / f"{layer.kernel}.o"
+        compile_object(KERNELS / f"{layer.kernel}.c", out)
+        sizes = subprocess.run([f"{RISCV}size", str(out)], check=True, capture_output=True, text=True).stdout
+        assert int(sizes.splitlines()[1].split()[3]) <= layer.code, layer.op
 
 
 def asm_frames(source: Path) -> list[int]:

@@ -71,13 +71,19 @@ def twin(
                 buffers = tiles.l1_buffers(geometry, packed, scratch + (plane.bytes(tile) if plane else 0), tile)
                 if buffers[-1].end > budget:
                     continue
-                cost, inputs_outer = twin_cost(geometry, packed, tile, cores, work, setup)
+                cost, inputs_outer = twin_cost(geometry, packed, plane, tile, cores, work, setup)
                 if best is None or cost < best[5]:
                     best = (*tile, inputs_outer, buffers[-1].end, cost)
     return best
 
 
-def twin_cost(geometry, packed, tile, cores, work, setup):
+def transfer_cycles(part, whole):
+    """Beyond the bytes: commands, and lines within them."""
+    lines = part[0] * part[1] if part[2] < whole[2] else part[0] if part[1] < whole[1] else 1
+    return 60 * (part[0] if part[1] < whole[1] and part[2] < whole[2] else 1) + 2 * lines
+
+
+def twin_cost(geometry, packed, plane, tile, cores, work, setup):
     """Cycles of a tile by the documented closed form."""
     h, w, c = tile
     th, tw, tc = (ceil(o / t) for o, t in zip(geometry.out, tile, strict=True))
@@ -85,19 +91,27 @@ def twin_cost(geometry, packed, tile, cores, work, setup):
     everything, sliced, commands = 0, 0, 0
     for access in geometry.inputs:
         ih, iw, ic = tiles.input_tile(access, tile)
-        commands += ih if iw < access.shape[1] and ic < access.shape[2] else 1
+        commands += transfer_cycles((ih, iw, ic), access.shape)
         if access.channels == "all":
             everything += ih * iw * ic
         else:
             sliced += ih * iw * ic
-    commands += h if w < geometry.out[1] and c < geometry.out[2] else 1
+    commands += transfer_cycles(tile, geometry.out)
     wb = packed.bytes_for(c) if packed else 0
     w_loads = tc if packed and packed.group else 1
-    compute = count * (ceil(h * w / (2 * cores)) * 2 * ceil(c / 4) * 4 * work + setup)
+    groups = ceil(c / 4)
+    bands = ceil(cores / groups)
+    compute = ceil(h * w / (2 * cores)) * 2 * groups * 4 * work
+    if plane:
+        rows, kernel, (sh, sw) = ceil(h / bands), plane.span[0], plane.stride
+        apart = ((rows - 1) * sh + kernel) * (22 * ceil(w * sw / 4) + 6)
+        strips = 4 * ceil(w / 4) * (rows * (kernel * kernel + 22) + 45)
+        compute = ceil(groups * bands / cores) * (300 + apart + strips)
+    compute = count * (compute + setup)
     fixed = (sliced + h * w * c) * count
     weights_first = fixed + everything * (count if spatial > 1 else 1) + wb * w_loads
     inputs_first = fixed + everything * spatial + wb * (count if w_loads > 1 else 1)
-    dma = min(weights_first, inputs_first) / 8 + count * commands * 30
+    dma = min(weights_first, inputs_first) / 8 + count * commands
     edge = (everything + sliced + wb + h * w * c) / 8
     return max(compute, dma) + edge, inputs_first < weights_first
 

@@ -1,0 +1,199 @@
+"""Cost of dory_conv: blocks of four or five pixels x four channels, see csrc/gap8_kernels/dory_conv.c."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from dory.layers.cost import Number, Work, least, most, where
+from dory.plan import LayerPlan
+
+FLAT_CHANNELS, FLAT_K = 16, 320  # in dory_conv_work.h
+BLOCK = 4
+"""Pixels of a block, channels of a group."""
+FIVE = 5
+"""Pixels of a block where there are enough."""
+
+
+def path(layer: LayerPlan) -> str:
+    """How pixels are read: "flat" (gathered), "runs" (in place, through a table of addresses), "point" (in place)."""
+    x = layer.inputs[0]
+    c, taps = x.shape[2], x.window.kernel[0] * x.window.kernel[1]
+    if c <= FLAT_CHANNELS if c % 4 else taps > 1 and taps * c <= FLAT_K:
+        return "flat"
+    return "point" if taps == 1 and c % 4 == 0 and c >= 8 and not any(x.window.pads) else "runs"
+
+
+def variant(layer: LayerPlan) -> str:
+    """The path; "plain" is C code. Rescale forms differ only in cycles a unit."""
+    return "plain" if layer.form == "exact" else path(layer)
+
+
+def by_form(layer: LayerPlan, pixels: Number) -> list[Number]:
+    """Pixels x groups in the place of the layer's form."""
+    return [pixels if layer.form == form else 0.0 * pixels for form in ("narrow", "mul15", "wide")]
+
+
+def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """Visits to blocks, the addresses or rows made for each, and units of a block and a group with their words."""
+    way = variant(layer)
+    if way == "plain":
+        return _plain(layer, work)
+    if way == "point":
+        return _point(layer, work)
+    if way == "flat":
+        return _flat(layer, work)
+    x = layer.inputs[0]
+    (kh, kw), c = x.window.kernel, x.shape[2]
+    visits, units, partial = _shares(work)
+    words = kh * kw * -(-c // 4)
+    split = _border(layer, work, BLOCK) if c % 4 == 0 and x.window.dilation[1] == 1 else 1.0
+    runs = kh * (split * kw + (1 - split))
+    # Words that do not lie at multiples of 4 take a cycle more.
+    crossing = units * words if c % 4 else 0 * units
+    return (
+        1.0,
+        visits,
+        visits * kh,
+        visits * runs,
+        visits * runs * split,
+        *by_form(layer, BLOCK * units),
+        units * runs,
+        units * words,
+        crossing,
+        partial,
+    )
+
+
+def _flat(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """Rows of windows gathered, by pixels where there are many, else by units; then blocks of them."""
+    x = layer.inputs[0]
+    k4 = max(8, -(-x.window.kernel[0] * x.window.kernel[1] * x.shape[2] // 4) * 4)
+    words, at_once = k4 // 4, 4 if k4 <= 32 else 2 if k4 <= 64 else 1
+    groups, width = -(-work.out[2] // BLOCK), work.out[1]
+    many = where((work.out[2] % BLOCK == 0) & (work.pixels >= 12 * work.cores), 1, 0)
+    visits, units, partial = _shares(work)
+    visits, units, partial = (n * (1 - many) for n in (visits, units, partial))
+    shared = _gathered(layer, work, BLOCK * visits, work.tap_rows / work.out[0])
+    cores = []
+    for start, end in work.shares(work.pixels):
+        n = (end - start) * many
+        fours = (5 - n % 5) % 5 * many
+        fives = most((n - 4 * fours) // 5, 0)
+        chunks = -(-fives // at_once) + -(-fours // at_once)
+        own = _gathered(layer, work, n, work.rows_inside(x.window, start, most(end, start + 1)))
+        cores.append((chunks, chunks + n / width, *own, fives * groups, fours * groups))
+    busiest = work.busiest(cores, (60, 60, 10, 1, 20, 5, 30, 40, 5, 30 + 29 * words, 20 + 24 * words))
+    chunks, segments, units5, units4 = *busiest[:2], *busiest[-2:]
+    units4 = units4 + units
+    gathered = (a + b for a, b in zip(busiest[2:-2], shared, strict=True))
+    return (
+        1.0,
+        visits,
+        chunks,
+        segments + visits * (1 + BLOCK / width),
+        *gathered,
+        units5,
+        units4,
+        units5 * words,
+        units4 * words,
+        *by_form(layer, FIVE * units5 + BLOCK * units4),
+        partial,
+    )
+
+
+def _gathered(layer: LayerPlan, work: Work, pixels: Number, rows: Number) -> tuple[Number, ...]:
+    """Of windows inside the columns: pixels, rows copied, rows filled with their words. Of others as well."""
+    x = layer.inputs[0]
+    (kh, kw), c = x.window.kernel, x.shape[2]
+    line = -(-kw * c // 4)
+    copied = (0, 3, 4, 6)[line] if line < 4 else 3 + 4 * -(-line // 2)  # instructions of copy_windows for a row
+    border = _border(layer, work, 1) if x.window.dilation[1] == 1 else 1.0
+    border = where(work.inputs[0][1] * c >= 8, border, 1.0)  # rows of input are copied as words
+    inside, outside = pixels * (1 - border), pixels * border
+    taps = kw if x.window.dilation[1] > 1 else 1
+    return (
+        inside,
+        inside * rows * copied,
+        inside * (kh - rows),
+        inside * (kh - rows) * line,
+        outside,
+        outside * kh * taps,
+        outside * kh * line,
+    )
+
+
+def _point(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """1x1: contiguous pixels in blocks of five and four; others, and too few, in blocks of four one by one."""
+    window, words = layer.inputs[0].window, layer.inputs[0].shape[2] // 4
+    pixels, full = work.pixels, work.out[2] // BLOCK
+    fours = (5 - pixels % 5) % 5
+    fives = (pixels - 4 * fours) // 5
+    together = where(pixels >= 4 * fours, 1, 0) if window.stride == (1, 1) else 0 * pixels
+    units5, units4 = work.share(fives * full), work.share(fours * full)
+    units5, units4 = together * units5, together * units4
+    last = together * where(work.out[2] % BLOCK != 0, work.share(-(-pixels // BLOCK)), 0)
+    visits, units, partial = _shares(work)
+    visits, units, partial = (n * (1 - together) for n in (visits, units, partial))
+    groups = -(-work.out[2] // BLOCK)
+    calls = least(units5, 3) + least(units4, 3) + last
+    all4 = units4 + units + last
+    return (
+        1.0,
+        calls,
+        (units5 + units4) / groups,
+        visits,
+        units5,
+        all4,
+        units5 * words,
+        all4 * words,
+        *by_form(layer, FIVE * units5 + BLOCK * all4),
+        partial + last,
+    )
+
+
+def _shares(work: Work) -> tuple[Number, Number, Number]:
+    """Of the busiest core: visits to blocks, units, and units with a partial group (or with all of too few pixels)."""
+    groups = -(-work.out[2] // BLOCK)
+    blocks = -(-work.pixels // BLOCK)
+    few, cut = work.pixels < BLOCK, work.out[2] % BLOCK != 0
+    rows = []
+    for start, end in work.shares(blocks * groups):
+        units = end - start
+        visits = where(units > 0, (end - 1) // groups - start // groups + 1, 0)
+        partial = where(few, units, where(cut, end // groups - start // groups, 0))
+        rows.append((visits, units, partial))
+    visits, units, partial = work.busiest(rows, (300, 350, 300))
+    if work.even:  # blocks that are no more than begun, groups and pixels that fill up the last ones
+        scale = work.pixels * work.out[2] / (blocks * groups * BLOCK * BLOCK)
+        units = units * scale
+        visits = least(visits, blocks / work.cores)
+    return visits, units, partial
+
+
+def _border(layer: LayerPlan, work: Work, block: int) -> Number:
+    """Share of blocks of so many pixels with one whose kernel rows do not lie inside the tensor's columns."""
+    window = layer.inputs[0].window
+    args = (work.out[1], work.pad[1], work.inputs[0][1], window.kernel[1], window.stride[1], window.dilation[1], block)
+    if any(isinstance(a, np.ndarray) for a in args):
+        return np.array([_border_share(*map(int, a)) for a in zip(*np.broadcast_arrays(*args), strict=True)])
+    return _border_share(*args)
+
+
+@lru_cache(maxsize=65536)
+def _border_share(width: int, pad: int, columns: int, kernel: int, stride: int, dilation: int, block: int) -> float:
+    """In a row-major tile of `width` columns."""
+    span = (kernel - 1) * dilation
+    crossing = [not 0 <= x * stride - pad <= columns - 1 - span for x in range(width)]
+    blocks = width  # as many blocks as columns: every phase, the same number of times
+    hit = sum(any(crossing[(block * b + i) % width] for i in range(block)) for b in range(blocks))
+    return hit / blocks
+
+
+def _plain(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """Outputs in fours of channels, one tap after the other."""
+    x = layer.inputs[0]
+    taps = x.window.kernel[0] * x.window.kernel[1]
+    units = work.share(work.pixels * -(-work.out[2] // BLOCK))
+    return (1.0, units, units * taps, units * taps * x.shape[2], units * work.out[2] / -(-work.out[2] // BLOCK))

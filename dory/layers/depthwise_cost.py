@@ -1,0 +1,206 @@
+"""Cost of dory_depthwise: groups of four channels taken apart into planes, see csrc/gap8_kernels/dory_depthwise.c."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from dory.graph.types import Window
+from dory.layers.base import PlaneScratch
+from dory.layers.cost import Number, Work, most, where
+from dory.plan import LayerPlan
+
+GROUP = 4
+FAST = {(3, 1): "3x3", (3, 2): "3x3s2", (5, 1): "5x5"}
+PLANES_BYTES = 16384  # of all cores together: dory_depthwise_scratch
+
+
+def variant(layer: LayerPlan) -> str:
+    """ "dilated" (inputs read in place); the windows that are in assembly; "any" other window."""
+    window = layer.inputs[0].window
+    if window.dilation != (1, 1):
+        return "dilated"
+    square = window.kernel[0] == window.kernel[1] and window.stride[0] == window.stride[1]
+    return FAST.get((window.kernel[0], window.stride[0]), "any") if square else "any"
+
+
+@lru_cache(maxsize=4096)
+def form_shares(form: str) -> tuple[float, float, float, float]:
+    """Shares of the channels in the narrow, mul15, wide and exact form; the layer's form has their numbers."""
+    counts = dict(part.split(":") for part in form.split("+") if ":" in part)
+    found = [int(counts.get(name, 0)) for name in ("narrow", "mul15", "wide", "exact")]
+    narrow, mul15, wide, exact = (n / (sum(found) or 1) for n in found)
+    return (narrow, mul15, wide, exact)
+
+
+def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """Items (a group in a band of rows), input rows taken apart, strips of four outputs or outputs one by one."""
+    window = layer.inputs[0].window
+    c = work.out[2]
+    if window.dilation != (1, 1):
+        outputs = work.share(work.pixels * c)
+        taps = window.kernel[0] * window.kernel[1]
+        return (1.0, outputs, outputs * window.kernel[0], outputs * taps, outputs / c)
+    item = _item(layer, work, _band_rows(layer, work))
+    groups = -(-c // GROUP)
+    cores = []
+    for start, end in _cut(work, groups * item.bands):
+        partial = where(c % GROUP != 0, most(end - most(start, (groups - 1) * item.bands), 0), 0)
+        cores.append(_core(item, start, end, partial, c % GROUP))
+    return (1.0, *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 45, 34, 50, 5, 13, 50, 80, 120, 5, 10, 3)))
+
+
+def _cut(work: Work, items: Number) -> list[tuple[Number, Number]]:
+    """[from, to) of every core."""
+    if work.cores != 8:
+        return work.shares(items)
+    return [(items * i // 8, items * (i + 1) // 8) for i in range(8)]
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One group in one band of rows, and what the first and last band have less: rows of the input and the output.
+
+    columns of the input, width of the output, fast: 1 when outputs (of the last band:
+    last_fast) are made in strips of four, words of a kernel, shifted: 1 when rows do not begin in whole words,
+    border: words of padding.
+    """
+
+    bands: Number
+    rows: Number
+    rows_in: Number
+    less: Number
+    first_less_in: Number
+    last_less_in: Number
+    columns: Number
+    width: Number
+    fast: Number
+    last_fast: Number
+    shifted: Number
+    columns_of_words: int
+    words: int
+    border: Number
+    forms: tuple[float, float, float, float]
+
+
+def _item(layer: LayerPlan, work: Work, rows: Number) -> _Item:
+    window = layer.inputs[0].window
+    (kh, kw), (sh, sw) = window.kernel, window.stride
+    h, w, _ = work.out
+    h_in, w_in, _ = work.inputs[0]
+    bands = -(-h // rows)
+    below = most((h - 1) * sh - work.pad[0] + kh - h_in, 0)
+    least_rows = {"3x3": 2, "3x3s2": 1, "5x5": 4}.get(variant(layer))
+    less = bands * rows - h
+    wide = (w >= 4) | (kh == 3)
+    fast = 0 * w if least_rows is None else where((rows >= least_rows) & wide, 1, 0)
+    last_fast = 0 * w if least_rows is None else where((rows - less >= least_rows) & wide, 1, 0)
+    row_words = ((most(w, 4) - 1) * sw + _lead(window) + -(-kw // 4) * 4 + 3) // 4
+    return _Item(
+        bands=bands,
+        rows=rows,
+        rows_in=(rows - 1) * sh + kh,
+        less=less,
+        first_less_in=work.pad[0],
+        last_less_in=less * sh + below,
+        columns=w_in,
+        width=w,
+        fast=fast,
+        last_fast=last_fast,
+        shifted=where(work.pad[1] % 2 == 1, _lead(window) > 0, False),
+        columns_of_words=-(-kw // 4),
+        words=kh * -(-kw // 4),
+        forms=form_shares(layer.form),
+        border=4 * ((rows - 1) * sh + kh) * (row_words - w_in // 4),
+    )
+
+
+def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number) -> tuple[Number, ...]:
+    """Counts of a core: items, bands, rows and blocks taken apart, bytes, channels, strips and rows of them, ..."""
+    items, bands = end - start, item.bands
+    full = items - partial
+    strip = item.width < 4
+    entered = where((bands == 1) & (not strip if isinstance(strip, bool) else ~strip), where(items > 0, 1, 0), items)
+    lasts, firsts = end // bands - start // bands, -(-end // bands) - -(-start // bands)
+    some = most(items, 1)
+    rows_in = (items * item.rows_in - firsts * item.first_less_in - lasts * item.last_less_in) / some
+    quick = where(item.columns >= 4, full, 0)
+    by_bytes = (full - quick) * GROUP + partial * rest
+    channels = full * GROUP + partial * rest
+    odd = item.columns % 4 != 0
+    narrow, mul15, wide, exact = item.forms
+    # Rows of all items in the fast and the slow way, channels of the mean item.
+    each, last_rows = channels / some, item.rows - item.less
+    quick_rows = (items - lasts) * item.rows * item.fast + lasts * last_rows * item.last_fast
+    slow_rows = (items - lasts) * item.rows + lasts * last_rows - quick_rows
+    across = each * -(-item.width // 4)
+    strips = across * ((items - lasts) * item.fast + lasts * item.last_fast)
+    slow, outputs = each * item.width * slow_rows, each * item.width * (slow_rows + quick_rows)
+    any_way = slow + (outputs - slow) * (wide + exact)
+    return (
+        items,
+        entered,
+        quick * rows_in * (1 + odd),
+        quick * rows_in * (item.columns // 4 + odd),
+        where(rest != 0, quick * rows_in * (item.columns // 4 + odd), 0),
+        by_bytes * rows_in * item.columns,
+        channels,
+        strips * (narrow + mul15),
+        across * quick_rows * narrow,
+        across * quick_rows * mul15,
+        across * quick_rows * item.shifted,
+        where(strip, outputs - slow, 0),
+        slow * narrow,
+        slow * mul15,
+        outputs * (wide + exact),
+        any_way * item.columns_of_words,
+        any_way * item.words,
+        item.border * where(strip, items, where(items > 0, 1, 0)),
+    )
+
+
+def _band_rows(layer: LayerPlan, work: Work) -> Number:
+    """Output rows of a band: chosen for the layer's tile; of many tiles, for each as if it were the layer's."""
+    window = layer.inputs[0].window
+    if isinstance(work.out[0], np.ndarray):
+        tiles = zip(*work.out, strict=True)
+        rows = [band_rows(window, tuple(map(int, t)), work.cores) for t in tiles]
+        return np.minimum(np.array(rows), work.out[0])
+    return min(band_rows(window, layer.tile, work.cores), work.out[0])
+
+
+def plane_scratch(window: Window, cores: int) -> PlaneScratch | None:
+    """What the planes of a team take; None for dilated windows, which are convolved in place."""
+    if window.dilation != (1, 1):
+        return None
+    kh, kw = window.kernel
+    return PlaneScratch(4 * cores, PLANES_BYTES, (kh, _lead(window) + -(-kw // 4) * 4), window.stride)
+
+
+def _lead(window: Window) -> int:
+    """Where the first input of the first output lies in a plane's row."""
+    return 3 if window.kernel[1] == 3 and window.stride[1] == 2 else 0
+
+
+@lru_cache(maxsize=65536)
+def band_rows(window: Window, tile: tuple[int, int, int], cores: int) -> int:
+    """Output rows that a core takes apart at a time: the cheapest balance of the team, as far as the scratch goes."""
+    scratch = plane_scratch(window, cores)
+    if scratch is None:
+        return 0
+    h, w, c = tile
+    groups, stride, kernel = -(-c // GROUP), window.stride[0], window.kernel[0]
+    blocks = -(-window.stride[1] * w // 4)
+    best, found = 0.0, 0
+    for bands in range(1, h + 1):
+        rows = -(-h // bands)
+        inputs = (rows - 1) * stride + kernel
+        if inputs > scratch.rows(tile) or (bands > 1 and -(-h // rows) != bands):
+            continue
+        work = inputs * (22 * blocks + 6) + 4 * -(-w // 4) * (rows * (kernel * kernel + 22) + 45)
+        cost = -(-groups * bands // cores) * (work + 300)
+        if not found or cost < best:
+            best, found = cost, rows
+    return found
