@@ -19,3 +19,8 @@ def csrc_dir() -> Path:
             return candidate
     looked = " and ".join(str(candidate) for candidate in candidates)
     raise FileNotFoundError(f"the C sources of dory are missing (looked in {looked}): install dory again")
+
+
+def templates_dir() -> Path:
+    """The folder of the code generator's templates."""
+    return Path(__file__).resolve().parent / "codegen" / "templates"

@@ -46,6 +46,22 @@ def test_streams_through_l3(tmp_path: Path) -> None:
     assert main(["simulate", str(deploy("resnet8", tmp_path, "--l2", "110k"))]) == 0
 
 
+def test_a_target_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another chip, from a file, through every command: it runs there, and the model follows."""
+    target = tmp_path / "small.toml"
+    target.write_text('base = "gap8"\n[cluster]\ncores = 4\n[l1]\nbytes = 32768\n[timing]\ndma_bytes_per_cycle = 4\n')
+    options = ["--target", str(target)]
+    app = deploy("resnet8", tmp_path, *options)
+    cycles = []
+    for command in ("simulate", "estimate"):
+        capsys.readouterr()
+        assert main([command, str(app), *options, "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["target"] == "small"
+        cycles.append(result["network"]["cycles"])
+    assert cycles[1] == pytest.approx(cycles[0], rel=0.1)
+
+
 def test_same_binary_same_cycles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = deploy("resnet8", tmp_path)
     outputs = []
@@ -56,6 +72,9 @@ def test_same_binary_same_cycles(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert outputs[0] == outputs[1]
     result = json.loads(outputs[0])
     assert result["source"] == "sim" and result["network"]["cycles"] > 0
+    network = result["network"]
+    assert network["mj"] == pytest.approx(sum(network["mj_by_state"].values())) and network["volts"] == 1.0
+    assert 18 <= network["mj"] / network["ms"] * 1000 <= 48  # mW: between waiting and the fastest kernels
     for layer in result["layers"]:
         assert sum(layer["cycles_by_cause"].values()) == pytest.approx(layer["cycles"], rel=0.001, abs=2)
     assert sum(x["cycles"] for x in result["layers"]) == pytest.approx(result["network"]["cycles"], rel=0.02)
@@ -67,7 +86,15 @@ def test_profile_trace_and_listing(tmp_path: Path, capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "dory_conv, all cores" in out and "pv.sdotusp.b" in out
     events = json.loads(trace.read_text())["traceEvents"]
-    assert {e["cat"] for e in events if e["ph"] == "X"} >= {"core", "DMA in", "DMA out", "layer"}
+    for process in (1, 2):  # what was simulated, and the estimate of the second inference
+        mine = [e for e in events if e["ph"] == "X" and e["pid"] == process]
+        assert {e["cat"] for e in mine} >= {"core", "DMA in", "DMA out", "layer"}
+    simulated, estimated = ([e for e in events if e.get("cat") == "layer" and e["pid"] == p] for p in (1, 2))
+    assert len(simulated) == 2 * len(estimated)
+    assert estimated[0]["ts"] == simulated[len(estimated)]["ts"]
+    assert estimated[-1]["ts"] == pytest.approx(simulated[-1]["ts"], rel=0.1)
+    names = {e["args"]["name"] for e in events if e["name"] == "process_name"}
+    assert names == {"simulated", "estimated"}
 
 
 def test_the_board_gets_the_same_sources(tmp_path: Path) -> None:

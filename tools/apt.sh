@@ -34,6 +34,7 @@ if [ "$1" = test ]; then
   need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
   need binutils-riscv64-unknown-elf has riscv64-unknown-elf-objdump
   need qemu-user has qemu-riscv32
+  need chromium has chromium # 64 MB: the reports' pages are looked at in it
 fi
 
 [ ${#missing[@]} -gt 0 ] || exit 0

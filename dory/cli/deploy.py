@@ -56,11 +56,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Deploy and print what came out."""
-    from dory import frontend, pipeline, targets
+    from dory import frontend, pipeline
+    from dory.cli.plans import target_for
     from dory.report.deployment import as_json, print_deployment
     from dory.report.progress import Progress
 
-    target = targets.load(args.target).with_budgets(args.l1, args.l2)
+    target = target_for(args.target, args.cores, args.l1, args.l2)
     output = args.output or Path(f"{args.model.stem}_app")
     with Progress(quiet=args.json) as progress:
         graph = None

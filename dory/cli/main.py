@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from dory import __version__
-from dory.cli import deploy, ops, simulate, targets, verify
+from dory.cli import deploy, diff, estimate, ops, simulate, sweep, targets, verify
 from dory.errors import DoryError
 
-COMMANDS = (deploy, verify, simulate, ops, targets)
+COMMANDS = (deploy, verify, estimate, simulate, diff, sweep, ops, targets)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,11 +6,16 @@ import argparse
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dory.errors import UserError
+
+if TYPE_CHECKING:
+    from dory.sim.iss.params import IssParams
 
 _UNITS = {"": 1, "k": 1024, "m": 1024 * 1024}
 
@@ -24,7 +29,7 @@ def size(text: str) -> int:
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
-    """--target, --l1, --l2."""
+    """--target, --l1, --l2, --cores."""
     parser.add_argument(
         "--target", default="gap8", metavar="NAME|FILE.toml", help="hardware description (default gap8)"
     )
@@ -32,6 +37,38 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "--l1", type=size, metavar="BYTES", help="L1 that tiles may use, e.g. 32k (default: all there is)"
     )
     parser.add_argument("--l2", type=size, metavar="BYTES", help="L2 for code, weights and activations (default: all)")
+    parser.add_argument("--cores", type=int, metavar="N", help="use fewer of the cluster's cores (default: all)")
+
+
+def add_clocks(parser: argparse.ArgumentParser) -> None:
+    """--fc-mhz, --cluster-mhz."""
+    for name, what in (("fc", "fabric controller"), ("cluster", "cluster")):
+        parser.add_argument(
+            f"--{name}-mhz", type=float, metavar="MHZ", help=f"clock of the {what} (default: the target's)"
+        )
+
+
+def with_clocks(params: IssParams, fc_mhz: float | None, cluster_mhz: float | None) -> IssParams:
+    """The parameters at other clocks; None keeps one. UserError for nonsense."""
+    for option, mhz in (("--fc-mhz", fc_mhz), ("--cluster-mhz", cluster_mhz)):
+        if mhz is not None and not 1 <= mhz <= 10_000:
+            raise UserError(f"{mhz:g} MHz; accepted are 1 to 10000", where=option)
+    return replace(
+        params,
+        fc_khz=params.fc_khz if fc_mhz is None else round(fc_mhz * 1000),
+        cluster_khz=params.cluster_khz if cluster_mhz is None else round(cluster_mhz * 1000),
+    )
+
+
+def write_text(path: Path, text: str, option: str) -> None:
+    """Write a file whole or not at all. UserError, naming the option, when it cannot be written."""
+    scratch = path.with_name(f".{path.name}.part")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+    except OSError as e:
+        scratch.unlink(missing_ok=True)
+        raise UserError(f"cannot be written: {e.strerror}", where=str(path), hint=f"another {option}") from e
 
 
 def load_arrays(path: Path, names: list[str]) -> Mapping[str, np.ndarray]:

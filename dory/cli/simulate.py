@@ -7,6 +7,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dory.cli.options import add_clocks, with_clocks, write_text
+
+if TYPE_CHECKING:
+    from dory.sim.application import Simulation
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,14 +25,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     p.add_argument("app", type=Path, metavar="APP")
     p.add_argument("--target", metavar="NAME|FILE.toml", help="timing of the chip (default: the plan's target)")
-    p.add_argument("--fc-mhz", type=float, metavar="MHZ", help="clock of the fabric controller (default: the target's)")
-    p.add_argument("--cluster-mhz", type=float, metavar="MHZ", help="clock of the cluster (default: the target's)")
+    add_clocks(p)
     p.add_argument("--icache", type=int, metavar="BYTES", help="size of the cluster's instruction cache, e.g. 4096")
     p.add_argument("--max-cycles", type=int, default=20_000_000_000, metavar="N", help="fail after N cycles")
     p.add_argument("--profile", action="store_true", help="also print where each layer's functions spend their cycles")
     p.add_argument("--asm", metavar="KERNEL", help="also print a kernel's instructions with the cycles of each")
     p.add_argument(
-        "--trace", type=Path, metavar="OUT.json", help="write a trace for ui.perfetto.dev or chrome://tracing"
+        "--trace",
+        type=Path,
+        metavar="OUT.json",
+        help="write a trace, and the estimate beside it, for ui.perfetto.dev or chrome://tracing",
     )
     p.add_argument("--json", action="store_true", help="print the result as JSON")
     p.set_defaults(run=run)
@@ -34,27 +42,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Simulate, compare, print."""
-    from dory import targets
+    from dory.cli.plans import load_app
     from dory.errors import UserError
-    from dory.plan import load_plan
     from dory.report.progress import Progress
     from dory.report.simulation import print_asm, print_profile, print_simulation
-    from dory.sim.application import check_exit, simulate, summary
+    from dory.sim.application import check_exit, simulate, simulated_energy, summary
     from dory.sim.iss import IssParams
-    from dory.sim.iss.trace import chrome_trace
     from dory.verify import compare_crc, stored_crcs
 
-    plan = load_plan(args.app)
-    target = targets.load(args.target or plan.target)
-    params = IssParams.of(target)
-    for option, key, value in (
-        ("--fc-mhz", "fc_khz", args.fc_mhz),
-        ("--cluster-mhz", "cluster_khz", args.cluster_mhz),
-    ):
-        if value is not None:
-            if not 1 <= value <= 10_000:
-                raise UserError(f"{value} MHz; accepted are 1 to 10000", where=option)
-            params = replace(params, **{key: round(value * 1000)})
+    plan, target = load_app(args.app, args.target)
+    params = with_clocks(IssParams.of(target), args.fc_mhz, args.cluster_mhz)
     if args.icache is not None:
         params = replace(params, icache_bytes=args.icache)
     if args.max_cycles < 1:
@@ -72,12 +69,13 @@ def run(args: argparse.Namespace) -> int:
     compare_crc(sim.dump, plan, stored_crcs(args.app))
     check_exit(sim, args.app)
     if args.trace:
-        _write(args.trace, json.dumps(chrome_trace(sim.run, params.cluster_khz / 1000)))
+        write_text(args.trace, json.dumps(_trace(sim)), "--trace")
+    energy = simulated_energy(sim, target.power)
     if args.json:
-        json.dump(summary(sim, target.name), sys.stdout, indent=1)
+        json.dump(summary(sim, target.name, energy), sys.stdout, indent=1)
         print()
         return 0
-    print_simulation(sim, target.name)
+    print_simulation(sim, target.name, energy)
     if args.profile:
         print_profile(sim)
     if args.asm:
@@ -85,14 +83,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    from dory.errors import UserError
+def _trace(sim: Simulation) -> dict[str, Any]:
+    """What was simulated and what the cycle model says of it, the latter laid over the reported inference."""
+    from dory.report.estimate import trace_events
+    from dory.sim.iss.trace import process, trace_file
+    from dory.sim.model.network import estimate
 
-    scratch = path.with_name(f".{path.name}.part")
-    try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
-    except OSError as e:
-        scratch.unlink(missing_ok=True)
-        raise UserError(f"cannot be written: {e.strerror}", where=str(path), hint="another --trace") from e
+    mhz = sim.params.cluster_khz / 1000
+    predicted = estimate(sim.plan, sim.params, timeline=True)
+    start = sim.run.layers[-len(sim.layers)].begin
+    return trace_file(
+        process(sim.run.events, mhz, 1, "simulated"), process(trace_events(predicted, start), mhz, 2, "estimated")
+    )

@@ -17,7 +17,7 @@ class Progress:
         self._console = Console(stderr=True)
         self._status: Status | None = None
         self._quiet = quiet
-        self._stage, self._since = "", 0.0
+        self._stage, self._since, self._tenth = "", 0.0, 0
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -27,9 +27,17 @@ class Progress:
 
     def __call__(self, stage: str) -> None:
         self._finish_stage()
-        self._stage, self._since = stage, time.perf_counter()
+        self._stage, self._since, self._tenth = stage, time.perf_counter(), 0
         if self._status:
             self._status.update(stage)
+
+    def count(self, done: int, total: int, what: str) -> None:
+        """Within a stage: how far it is. Piped: a line for every tenth."""
+        if self._status:
+            self._status.update(f"{self._stage}: {done} of {total} {what}")
+        elif not self._quiet and total and done * 10 // total > self._tenth:
+            self._tenth = done * 10 // total
+            print(f"{self._stage}: {done} of {total} {what}", file=sys.stderr, flush=True)
 
     def _finish_stage(self) -> None:
         if self._stage and not self._status and not self._quiet:

@@ -17,6 +17,8 @@ from dory.plan import Plan, load_plan
 from dory.sim.iss.machine import Machine
 from dory.sim.iss.params import IssParams
 from dory.sim.iss.result import CAUSES, LayerRun, RunResult
+from dory.sim.model.energy import Activity, Energy, energy_of
+from dory.targets import Power
 
 COMPILER = "riscv64-unknown-elf-gcc"
 APT = "apt-get install gcc-riscv64-unknown-elf"
@@ -156,8 +158,18 @@ def _mean(marks: LayerRun, cores: int) -> tuple[int, dict[str, float]]:
     return instructions, causes
 
 
-def summary(sim: Simulation, target: str) -> dict[str, Any]:
-    """The JSON that `estimate` and `simulate` share."""
+def simulated_energy(sim: Simulation, power: Power) -> Energy | None:
+    """Energy of cluster and SoC by the cycle model's figures; None beyond the target's operating points."""
+    waiting = ("call", "barrier", "DMA wait", "RAM wait", "idle")
+    layers = [Activity(x.op, x.cycles, x.cycles - sum(x.by_cause[c] for c in waiting)) for x in sim.layers]
+    try:
+        return energy_of(layers, sim.cycles, sim.plan.macs, power, sim.params.fc_khz, sim.params.cluster_khz)
+    except UserError:
+        return None
+
+
+def summary(sim: Simulation, target: str, power: Energy | None) -> dict[str, Any]:
+    """The JSON that `estimate` and `simulate` share; mJ are null without energy."""
     plan, params = sim.plan, sim.params
     mhz = params.cluster_khz / 1000
     return {
@@ -171,6 +183,10 @@ def summary(sim: Simulation, target: str) -> dict[str, Any]:
             "cycles": sim.cycles,
             "mac_per_cycle": plan.macs / sim.cycles,
             "ms": sim.cycles / mhz / 1000,
+            "mj": power.mj if power else None,
+            "pj_per_mac": power.pj_per_mac if power else None,
+            "mj_by_state": dict(power.by_state_mj) if power else None,
+            "volts": power.volts if power else None,
             "l2_peak_bytes": plan.l2_bytes,
         },
         "layers": [
@@ -181,9 +197,10 @@ def summary(sim: Simulation, target: str) -> dict[str, Any]:
                 "cycles": layer.cycles,
                 "mac_per_cycle": layer.mac_per_cycle,
                 "cycles_by_cause": {k: round(v, 1) for k, v in layer.by_cause.items()},
+                "mj": power.layers_mj[i] if power else None,
                 "tile": dict(zip("hwc", p.tile, strict=True)),
                 "l1_bytes": p.l1_bytes,
             }
-            for layer, p in zip(sim.layers, plan.layers, strict=True)
+            for i, (layer, p) in enumerate(zip(sim.layers, plan.layers, strict=True))
         ],
     }

@@ -1,0 +1,139 @@
+"""Closed forms of the kernels: never negative, first one 1, the same for one tile and for an array of tiles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dory import targets
+from dory.graph.types import Window
+from dory.layers import LAYERS
+from dory.layers.cost import Work, valid_taps
+from dory.plan import LayerPlan
+from dory.sim.iss.params import IssParams
+from dory.sim.model.coefficients import kernel_key, shipped
+from dory.sim.model.network import blocks_in_order
+from dory.sim.model.tiles import LayerTiles
+from dory.testing.random_layers import KINDS, random_layers
+from tests.model.plans import plan_of
+
+TARGET = targets.load("gap8")
+PARAMS = IssParams.of(TARGET)
+
+
+def works(layer: LayerPlan, cores: int) -> list[Work]:
+    """The kinds of tiles of a layer."""
+    found: dict[Work, None] = {}
+
+    def kernel(_: LayerPlan, work: Work) -> int:
+        found[work] = None
+        return 1
+
+    tiles = LayerTiles(layer, PARAMS, cores, kernel)
+    for block in blocks_in_order(layer):
+        tiles.steps(block)
+    return list(found)
+
+
+def cut(layer: LayerPlan, parts: tuple[int, int, int]) -> LayerPlan:
+    """The layer in other tiles."""
+    step = layer.weights.group if layer.weights else 1
+    size = [-(-n // p) for n, p in zip(layer.output.shape, parts, strict=True)]
+    whole = -(-size[2] // max(step, 1)) * max(step, 1)
+    return replace(layer, tile=(size[0], size[1], min(whole, layer.output.shape[2])))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 10_000), st.tuples(*(st.integers(1, 4) for _ in range(3))), st.sampled_from((1, 2, 4, 8)))
+@settings(max_examples=12)
+def test_features(kind: str, seed: int, parts: tuple[int, int, int], cores: int) -> None:
+    for layer in plan_of(random_layers(seed, (kind,)), TARGET).layers:
+        tiled = layer if layer.direct or layer.op == "concat" else cut(layer, parts)
+        cost = shipped().kernels[kernel_key(layer)]
+        for work in works(tiled, cores):
+            features = LAYERS[layer.op].cost_features(tiled, work)
+            assert len(features) == len(cost.coefficients)
+            assert features[0] == 1 and all(f >= 0 for f in features)
+            assert all(np.isfinite(features))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 10_000), st.tuples(*(st.integers(1, 4) for _ in range(3))), st.booleans())
+@settings(max_examples=12)
+def test_arrays_of_tiles(kind: str, seed: int, parts: tuple[int, int, int], even: bool) -> None:
+    for layer in plan_of(random_layers(seed, (kind,)), TARGET).layers:
+        if layer.direct or layer.op == "concat":
+            continue
+        tiled = cut(layer, parts)
+        some = [w for w in works(tiled, 8) if w.even == even]
+        # Each as if it were the layer's tile: how a kernel works may hang on that.
+        alone = [LAYERS[layer.op].cost_features(replace(tiled, tile=w.out), w) for w in some]
+        wanted = np.array(alone, float)
+        found = np.broadcast_arrays(*LAYERS[layer.op].cost_features(tiled, _stacked(some)), np.zeros(len(some)))[:-1]
+        np.testing.assert_allclose(np.array(found, float).T, wanted, rtol=1e-12)
+
+
+def _stacked(works: list[Work]) -> Work:
+    def column(get):
+        return np.array([get(w) for w in works])
+
+    return Work(
+        out=tuple(column(lambda w, i=i: w.out[i]) for i in range(3)),
+        inputs=tuple(
+            tuple(column(lambda w, i=i, k=k: w.inputs[k][i]) for i in range(3)) for k in range(len(works[0].inputs))
+        ),
+        taps=column(lambda w: w.taps),
+        cores=works[0].cores,
+        even=works[0].even,
+        pad=tuple(column(lambda w, i=i: w.pad[i]) for i in range(2)),
+        tap_rows=column(lambda w: w.tap_rows),
+    )
+
+
+@given(
+    st.integers(0, 30), st.integers(1, 30), st.integers(1, 3), st.integers(0, 4), st.integers(1, 5), st.integers(1, 3)
+)
+def test_taps(first: int, count: int, stride: int, pad: int, kernel: int, dilation: int) -> None:
+    size = 25
+    wanted = sum(
+        0 <= o * stride - pad + k * dilation < size for o in range(first, first + count) for k in range(kernel)
+    )
+    assert valid_taps(first, count, stride, pad, kernel, dilation, size) == wanted
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.integers(1, 3),
+    st.integers(0, 80),
+    st.integers(1, 80),
+)
+def test_kernel_rows_of_a_share(
+    out: tuple[int, int], kernel: int, pad: int, stride: int, start: int, count: int
+) -> None:
+    h, w = out
+    start, end = min(start, h * w - 1), min(start + count, h * w)
+    end = max(end, start + 1)
+    window = Window((kernel, 1), (stride, 1), pads=(pad, 0, pad, 0))
+    h_in = max((h - 1) * stride + kernel - 2 * pad, 1)
+    work = Work((h, w, 4), ((h_in, w, 4),), 0, 8, pad=(pad, 0))
+    rows = range(start // w, (end - 1) // w + 1)
+    inside = sum(0 <= y * stride - pad + k < h_in for y in rows for k in range(kernel))
+    if pad:
+        assert work.rows_inside(window, start, end) == pytest.approx(inside / len(rows))
+    else:
+        assert work.rows_inside(window, start, end) == kernel
+
+
+@given(st.integers(0, 500), st.integers(1, 8))
+def test_shares_are_those_of_the_kernels(items: int, cores: int) -> None:
+    work = Work((1, 1, 1), (), 1, cores)
+    shares = work.shares(items)
+    assert [s[0] for s in shares] == [0, *(s[1] for s in shares[:-1])] and shares[-1][1] == items
+    sizes = [b - a for a, b in shares]
+    assert max(sizes) - min(sizes) <= 1 and max(sizes) == work.share(items)

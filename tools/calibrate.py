@@ -1,0 +1,335 @@
+"""Measures the cycle model's coefficients in the simulator: python tools/calibrate.py [--layers N].
+
+Writes dory/sim/model/coefficients.json. Per kernel: simulated tiles of random layers of random shapes, fitted by
+non-negative least squares of the relative error. For the tile loop: what is left of each layer's cycles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.optimize import nnls
+
+from dory import targets
+from dory.layers import LAYERS
+from dory.layers.cost import Work
+from dory.plan import LayerPlan
+from dory.sim.application import COMPILER
+from dory.sim.iss.params import IssParams
+from dory.sim.model import coefficients as model
+from dory.sim.model.network import blocks_in_order, estimate
+from dory.sim.model.tiles import LayerTiles, Step
+from dory.streaming import schedule
+from dory.targets import Cluster, Target
+from dory.testing.accuracy import measure_in, random_networks
+from dory.testing.measure import Measured, MeasuredLayer, code_lines
+from dory.testing.random_layers import KINDS, RARE, random_layers
+
+FILE = Path(__file__).resolve().parents[1] / "dory" / "sim" / "model" / model.FILE
+FIRST_SEED = 1_000_000  # benchmarks use others
+TEAMS = (4, 2, 1)  # besides all cores
+ROUNDS = 3
+MORE = ("conv", "conv", "conv", "pointwise", *("depthwise",) * 5)  # closed forms of many terms need more samples
+RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several rescale forms
+QUIET, BUSY = "gap8", "gap8-gvsoc"  # targets
+ACCESSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+CODE_NETWORKS = 2
+EVENTS = ("x", "w", "operand_layer", "operand_tile", "operand_load", "command", "block", "ram")
+
+
+def sample(
+    target: Target, layers: int, first_seed: int = FIRST_SEED, bits: int = 15, kinds: Sequence[str] = tuple(KINDS)
+) -> list[Measured]:
+    """Simulate about `layers` random layers of each kind with random L1 budgets; bits of the rescale multipliers."""
+    networks = random_networks(layers * len(kinds), first_seed, target, kinds)
+    out = []
+    for i, (net, tight) in enumerate(networks):
+        show = f"\r{target.name}, {target.cluster.cores} cores, {bits} bits: network {i + 1} of {len(networks)} "
+        print(show, end="", file=sys.stderr)
+        out.append(measure_in(net, tight, target, rescale_bits=bits))
+    print(file=sys.stderr)
+    return out
+
+
+class _Recorder:
+    """Stands for a kernel's cost: notes the features of every tile."""
+
+    def __init__(self) -> None:
+        self.samples: dict[Work, tuple[float, ...]] = {}
+
+    def __call__(self, layer: LayerPlan, work: Work) -> int:
+        if not work.even:
+            operator = LAYERS[layer.op]
+            self.samples[work] = operator.cost_features(layer, work)
+        return 1 + len(self.samples)
+
+
+def tiles_of(layer: LayerPlan, p: IssParams, cores: int) -> tuple[list[Step], list[tuple[float, ...]]]:
+    """The layer's steps in order, and each one's features."""
+    recorder = _Recorder()
+    tiles = LayerTiles(layer, p, cores, recorder)
+    steps = [s for block in blocks_in_order(layer) for s in tiles.steps(block)]
+    samples = list(recorder.samples.values())
+    return steps, [samples[s[0].cycles - 2] for s in steps]
+
+
+def fit(rows: Sequence[Sequence[float]], cycles: Sequence[float]) -> np.ndarray:
+    """Coefficients >= 0 that minimise the relative error."""
+    a, y = np.asarray(rows, float), np.asarray(cycles, float)
+    scale = np.maximum(a.max(axis=0), 1e-9)
+    found, _ = nnls(a / scale / y[:, None], np.ones(len(y)), maxiter=10_000)
+    return found / scale
+
+
+@dataclass
+class _Rows:
+    """Measured tiles of one code path; cold: cycles for the kernel's lines that a tile finds missing in the cache."""
+
+    features: list[tuple[float, ...]] = field(default_factory=list)
+    cycles: list[int] = field(default_factory=list)
+    cold: list[float] = field(default_factory=list)
+
+
+def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]) -> dict[str, _Rows]:
+    """Some tiles of every layer, by code path."""
+    rows: dict[str, _Rows] = defaultdict(_Rows)
+    for run in samples:
+        missing = model.missing(run.plan.layers, lines, p)
+        for layer, (_, cold) in zip(run.layers, missing, strict=True):
+            _, features = tiles_of(layer.layer, p, run.plan.cores)
+            assert len(features) == len(layer.kernels), (layer.layer.op, len(features), len(layer.kernels))
+            row = rows[model.kernel_key(layer.layer)]
+            for i in _some(len(features)):
+                row.features.append(features[i])
+                row.cycles.append(layer.kernels[i])
+                row.cold.append(cold * p.icache_miss if i == 0 else 0.0)
+    return rows
+
+
+def fit_kernels(rows: Mapping[str, _Rows]) -> dict[str, dict[str, Any]]:
+    """Coefficients and quality of every code path."""
+    out = {}
+    for key, r in rows.items():
+        a, y, cold = np.asarray(r.features), np.asarray(r.cycles, float), np.asarray(r.cold)
+        found = fit(a, y - cold)
+        error = np.abs((a @ found + cold) / y - 1)
+        out[key] = {
+            "coefficients": [round(float(c), 5) for c in found],
+            "tiles": len(y),
+            "mean_error": round(float(error.mean()), 4),
+            "p95_error": round(float(np.quantile(error, 0.95)), 4),
+        }
+    return dict(sorted(out.items()))
+
+
+def _some(n: int) -> list[int]:
+    """The first tile, a few others, the last: long layers would outweigh the rest."""
+    return sorted({0, 1, n // 3, n // 2, n - 2, n - 1} & set(range(n)))
+
+
+def fit_team(rows: Mapping[str, _Rows], kernels: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Measured over predicted cycles on a smaller team, per code path."""
+    out = {}
+    for key, r in rows.items():
+        if key in kernels:
+            entry = kernels[key]
+            predicted = np.asarray(r.features) @ entry["coefficients"] + np.asarray(r.cold)
+            out[key] = round(float(np.median(np.asarray(r.cycles) / predicted)), 4)
+    return out
+
+
+def fit_cache(rows: Mapping[str, _Rows], kernels: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Measured over predicted cycles where the cache is small, per code path, of tiles that are not a layer's first."""
+    out = {}
+    for key, r in rows.items():
+        warm = np.asarray(r.cold) == 0
+        if key in kernels and warm.sum() >= 5:
+            predicted = np.asarray(r.features) @ kernels[key]["coefficients"]
+            out[key] = round(max(float(np.median(np.asarray(r.cycles)[warm] / predicted[warm])), 1.0), 4)
+    return out
+
+
+def fit_loop(
+    samples: Sequence[Measured], p: IssParams, lines: Mapping[str, float], now: model.Coefficients | None
+) -> dict[str, Any]:
+    """Cycles of core 0 outside kernels and waits: per layer and tile of each operator, per load, per command, ...
+
+    What it waits for the DMA is measured, or what the model with the coefficients `now` says.
+    """
+    ops = sorted(LAYERS)
+    names = [*(f"layer {o}" for o in ops), *(f"tile {o}" for o in ops), *EVENTS]
+    column = {n: i for i, n in enumerate(names)}
+    rows, left, gaps = [], [], []
+    for run in samples:
+        gaps.append((run.cycles - sum(x.cycles for x in run.layers)) / max(len(run.layers) - 1, 1))
+        guess = estimate(run.plan, p, coefficients=now).layers if now else None
+        missing = model.missing(run.plan.layers, lines, p)
+        for i, layer in enumerate(run.layers):
+            row = np.zeros(len(names))
+            rest = _loop_row(row, column, layer, run, p) - missing[i][0] * p.icache_miss
+            dma = guess[i].by_cause["dma"] if guess else layer.dma_wait
+            rows.append(row)
+            left.append(max(rest - dma, 1))
+    a, y = np.asarray(rows), np.asarray(left)
+    found, _ = nnls(a / np.sqrt(y)[:, None], np.sqrt(y), maxiter=10_000)
+    value = {n: round(float(found[i]), 2) for n, i in column.items()}
+    error = np.abs(a @ found - y)
+    return {
+        "layer": {o: value[f"layer {o}"] for o in ops},
+        "tile": {o: value[f"tile {o}"] for o in ops},
+        **{k: value[k] for k in EVENTS},
+        "gap": round(float(np.median(gaps)), 1),
+        "mean_error_cycles": round(float(error.mean()), 1),
+    }
+
+
+def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run: Measured, p: IssParams) -> float:
+    """Fill in the row; the layer's cycles outside kernels, waits for the RAM, and what runtime calls cost."""
+    steps, _ = tiles_of(layer.layer, p, run.plan.cores)
+    op, plan = layer.layer.op, layer.layer
+    more = len(plan.inputs) - 1
+    row[column["operand_layer"]] = more
+    row[column["operand_tile"]] = more * len(steps)
+    row[column[f"layer {op}"]] = 1
+    row[column[f"tile {op}"]] = len(steps)
+    rest = layer.cycles - sum(layer.kernels) - layer.ram_wait
+    rest -= len(steps) * (p.fork_start + p.fork_join)
+    if plan.direct:
+        return rest
+    row[column["x"]] = sum(s[1] for s in steps)
+    row[column["operand_load"]] = more * row[column["x"]]
+    row[column["w"]] = sum(s[2] for s in steps) if plan.weights else 0
+    commands = sum(c.commands for s in steps for c in s[0].y)
+    commands += sum(c.commands for s in steps if s[1] for c in s[0].x)
+    commands += sum(s[2] for s in steps) if plan.weights else 0
+    row[column["command"]] = commands
+    rest -= commands * p.dma_issue
+    operands = [x for x in (*plan.inputs, plan.output) if x.l3_offset >= 0]
+    row[column["block"]] = plan.stripes if operands else 0
+    queue = schedule(run.plan)
+    first, last = queue.first[plan.index], [*queue.first, len(queue.points)][plan.index + 1] - 1
+    calls = plan.stripes * len(operands) + queue.points[last].started
+    calls -= queue.points[first - 1].started if first else 0
+    row[column["ram"]] = calls
+    return rest - calls * p.ram_issue
+
+
+def code(target: Target) -> dict[str, float]:
+    """Lines of code that run, from small networks: the loop, the network, each operator, each kernel."""
+    found: dict[str, float] = {}
+    several = []
+    for i, kind in enumerate([*KINDS, *RARE]):
+        for j in range(CODE_NETWORKS):
+            measured, layers = code_lines(random_layers(FIRST_SEED + 100 * i + j, (kind,)), target)
+            if len(layers) > 1:
+                several.append((measured, layers))
+                continue
+            names = {"loop": "loop", "network": "network", layers[0].op: "layer", layers[0].kernel: "kernel"}
+            names[model.kernel_key(layers[0])] = "kernel"
+            for name, part in names.items():
+                found[name] = max(found.get(name, 0), measured[part])
+    # Operators that come with others: what those leave of the lines.
+    for measured, layers in several:
+        known = sum({x.kernel: found.get(x.kernel, 0) for x in layers}.values())
+        for layer in layers:
+            if layer.op not in found:
+                found[layer.kernel] = max(measured["kernel"] - known, 1)
+                found[layer.op] = round(measured["layer"] / len(layers))
+    return found
+
+
+def calibrate(layers: int) -> dict[str, Any]:
+    """Everything: kernels and loop where neither the cache nor the DMA disturbs them, then how the DMA does."""
+    target, busy = targets.load(QUIET), targets.load(BUSY)
+    p = IssParams.of(target)
+    lines = code(target)
+    runs = all_samples(target, layers)
+    kernels = fit_kernels(gather(runs, p, lines))
+    team = {target.cluster.cores: {k: 1.0 for k in kernels}}
+    for cores in TEAMS:
+        smaller = replace(target, cluster=Cluster(cores))
+        some = sample(smaller, max(layers // 10, 2), FIRST_SEED + 700_000)
+        team[cores] = fit_team(gather(some, p, lines), kernels)
+    for name, entry in kernels.items():
+        entry["team"] = {str(n): team[n].get(name, 1.0) for n in team}
+        entry["small_cache"] = 1.0
+    found: dict[str, Any] = {"core_timing": model.core_timing(p), "lines": lines, "kernels": kernels}
+    found["loop"] = settle(runs, p, found)
+    disturbed, q = all_samples(busy, max(layers // 4, 2)), IssParams.of(busy)
+    small = fit_cache(gather(disturbed, q, lines), kernels)
+    for name, entry in kernels.items():
+        entry["small_cache"] = small.get(name, 1.0)
+    tried = {n: mean_error(disturbed, q, {**found, "loop": {**found["loop"], "busy": n}}) for n in ACCESSES}
+    best = min(tried, key=lambda n: tried[n])
+    found["loop"].update({"busy": best, "mean_error_busy": tried[best]})
+    return found
+
+
+def all_samples(target: Target, layers: int) -> list[Measured]:
+    """With all of L2; with so little that weights and large tensors stay in L3; with 31-bit multipliers; rare kinds."""
+    small, few = replace(target, l2_budget=target.l2_budget * 2 // 5), max(layers // 6, 1)
+    return [
+        *sample(target, layers, FIRST_SEED, 15, (*KINDS, *MORE)),
+        *sample(small, few, FIRST_SEED + 500_000),
+        *sample(target, few, FIRST_SEED + 600_000, 31, RESCALED),
+        *sample(target, max(layers // 2, 2), FIRST_SEED + 800_000, 15, tuple(RARE)),
+    ]
+
+
+def settle(runs: Sequence[Measured], p: IssParams, found: dict[str, Any]) -> dict[str, Any]:
+    """The loop's coefficients and the waits that the model predicts with them, in turn until they agree."""
+    now = None
+    for _ in range(ROUNDS):
+        loop = {**fit_loop(runs, p, found["lines"], now), "busy": 0.0}
+        now = model.decode({**found, "loop": loop})
+    return {**loop, "mean_error": mean_error(runs, p, {**found, "loop": loop})}
+
+
+def mean_error(runs: Sequence[Measured], p: IssParams, found: dict[str, Any]) -> float:
+    """Of whole layers, relative."""
+    errors, coefficients = [], model.decode(found)
+    for run in runs:
+        for guess, layer in zip(estimate(run.plan, p, coefficients=coefficients).layers, run.layers, strict=True):
+            errors.append(abs(guess.cycles / layer.cycles - 1))
+    return round(float(np.mean(errors)), 4)
+
+
+def main() -> None:
+    """Calibrate and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, default=60, help="random layers of each kind (default 60)")
+    args = parser.parse_args()
+    said = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
+    found = calibrate(args.layers)
+    result = {
+        "note": "written by make calibrate; do not edit",
+        "compiler": said.stdout.splitlines()[0],
+        "sources": model.source_hashes(),
+        **found,
+    }
+    FILE.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    table = Table(title="tiles of random layers", box=None)
+    for title in ("kernel", "tiles", "mean error", "95th percentile", "coefficients"):
+        table.add_column(title)
+    for kernel, k in found["kernels"].items():
+        numbers = " ".join(f"{c:g}" for c in k["coefficients"])
+        table.add_row(kernel, str(k["tiles"]), f"{k['mean_error']:.1%}", f"{k['p95_error']:.1%}", numbers)
+    console, loop = Console(), found["loop"]
+    console.print(table)
+    console.print(f"loop: mean error {loop['mean_error_cycles']} cycles a layer")
+    console.print(f"layers: mean error {loop['mean_error']:.2%} on {QUIET}, {loop['mean_error_busy']:.2%} on {BUSY}")
+
+
+if __name__ == "__main__":
+    main()
