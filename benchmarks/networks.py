@@ -17,7 +17,7 @@ from rich.table import Table
 from dory import targets
 from dory.pipeline import Options, deploy
 from dory.report.simulation import print_simulation
-from dory.sim.application import simulate
+from dory.sim.application import simulate, simulated_energy
 from dory.sim.iss import IssParams
 from dory.testing.networks import NETWORKS
 
@@ -50,7 +50,7 @@ def main() -> None:
             )
             end = time.perf_counter()
         if args.layers:
-            print_simulation(sim, target.name)
+            print_simulation(sim, target.name, simulated_energy(sim, target.power))
         rate = sim.plan.macs / sim.cycles
         table.add_row(
             name,
