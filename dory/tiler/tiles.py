@@ -116,7 +116,7 @@ def smallest_tile(geometry: Geometry) -> Shape:
 
 
 def _infeasible(node: Node, buffers: Sequence[L1Buffer], budget: int) -> PlanError:
-    names = {"w": "weights", "y": "output"}
+    names = {"w": "weights", "y": "output", "scratch": "scratch"}
     terms = sorted(buffers, key=lambda b: -b.bytes * b.copies)[:3]
     text = ", ".join(
         f"{names.get(b.operand, 'input ' + b.operand[1:])} {_kb(b.bytes)}{f' x {b.copies}' if b.copies > 1 else ''}"

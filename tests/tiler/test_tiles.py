@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from math import ceil
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dory import _tiler
-from dory.graph.types import Window
+from dory.errors import PlanError
+from dory.graph.types import Node, Requant, Window
+from dory.layers import LAYERS
 from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch
+from dory.layers.conv import ConvAttrs
 from dory.plan import GUARD, guarded
 from dory.tiler import tiles
 
@@ -173,3 +177,15 @@ def test_buffers_are_disjoint_and_guarded(layer, data):
         assert b.offset == end and b.offset % 8 == 0 and b.stride >= b.bytes + GUARD
         end = b.end
     assert guarded(0) == GUARD
+
+
+def test_what_does_not_fit_is_named():
+    """The largest terms of the smallest tile, each by its name."""
+    weights = np.ones((8, 3, 3, 800), np.int64)
+    requant = Requant(np.full(8, 20000), np.full(8, 30), 0, 0, 255)
+    attrs = ConvAttrs(Window((3, 3)), weights, np.zeros(8, np.int64), requant, 0)
+    node = Node("big", "conv", ("x",), "y", attrs)
+    with pytest.raises(PlanError) as error:
+        tiles.choose(node, [(14, 14, 800)], LAYERS["conv"].weights(attrs), 16384, 8)
+    text = str(error.value)
+    assert "layer big (conv)" in text and "weights" in text and "input 0" in text and " scratch " in text
