@@ -41,6 +41,7 @@ FIRST_SEED = 1_000_000  # benchmarks use others
 TEAMS = (4, 2, 1)  # besides all cores
 ROUNDS = 3
 MORE = ("conv", "conv", "conv", "pointwise", *("depthwise",) * 5)  # closed forms of many terms need more samples
+SLIVERS = ("depthwise_large", "depthwise_wide", "conv", "pointwise")  # stripes of few rows
 RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several rescale forms
 QUIET, BUSY = "gap8", "gap8-gvsoc"  # targets
 ACCESSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
@@ -278,10 +279,11 @@ def calibrate(layers: int) -> dict[str, Any]:
 
 def all_samples(target: Target, layers: int) -> list[Measured]:
     """With all of L2; with so little that weights and large tensors stay in L3; with 31-bit multipliers; rare kinds."""
-    small, few = replace(target, l2_budget=target.l2_budget * 2 // 5), max(layers // 6, 1)
+    small, few = replace(target, l2_budget=target.l2_budget // 4), max(layers // 6, 1)
     return [
         *sample(target, layers, FIRST_SEED, 15, (*KINDS, *MORE)),
         *sample(small, few, FIRST_SEED + 500_000),
+        *sample(small, max(layers // 3, 2), FIRST_SEED + 900_000, 15, SLIVERS),
         *sample(target, few, FIRST_SEED + 600_000, 31, RESCALED),
         *sample(target, max(layers // 2, 2), FIRST_SEED + 800_000, 15, tuple(RARE)),
     ]

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from dory.layers.cost import Number, Work, least, most, where
+from dory.layers.cost import Number, Work, least, most, same_bank, where
 from dory.plan import LayerPlan
 
 FLAT_CHANNELS, FLAT_K = 16, 320  # in dory_conv_work.h
@@ -63,6 +63,8 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         units * words,
         crossing,
         partial,
+        partial * (work.out[2] % BLOCK),
+        *(units * words * b for b in same_bank(-(-c // 4))),
     )
 
 
@@ -100,6 +102,8 @@ def _flat(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         units4 * words,
         *by_form(layer, FIVE * units5 + BLOCK * units4),
         partial,
+        partial * (work.out[2] % BLOCK),
+        *((units5 + units4) * words * b for b in same_bank(at_once * FIVE * words + 2)),
     )
 
 
@@ -150,6 +154,8 @@ def _point(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         all4 * words,
         *by_form(layer, FIVE * units5 + BLOCK * all4),
         partial + last,
+        (partial + last) * (work.out[2] % BLOCK),
+        *((units5 + all4) * words * b for b in same_bank(words)),
     )
 
 

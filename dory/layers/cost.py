@@ -109,6 +109,12 @@ def clamp(value: Number, low: Number, high: Number) -> Number:
     return least(most(value, low), high)
 
 
+def same_bank(words: Number) -> tuple[Number, Number, Number]:
+    """Whether cores whose data lie so many words apart meet in one bank of 16, two or four; each 1 or 0."""
+    rest = words % 16
+    return where(rest == 0, 1, 0), where(rest == 8, 1, 0), where(rest % 8 == 4, 1, 0)
+
+
 def _dot(row: Sequence[Number], weights: Sequence[float]) -> Number:
     return sum(a * b for a, b in zip(row, weights, strict=True))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dory.graph.types import Window
 from dory.layers.base import PlaneScratch
-from dory.layers.cost import Number, Work, most, where
+from dory.layers.cost import Number, Work, least, most, same_bank, where
 from dory.plan import LayerPlan
 
 GROUP = 4
@@ -49,7 +49,10 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     for start, end in _cut(work, groups * item.bands):
         partial = where(c % GROUP != 0, most(end - most(start, (groups - 1) * item.bands), 0), 0)
         cores.append(_core(item, start, end, partial, c % GROUP))
-    return (1.0, *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 45, 34, 50, 5, 13, 50, 80, 120, 5, 10, 3)))
+    return (
+        1.0,
+        *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 100, 45, 34, 50, 5, 13, 50, 80, 120, 5, 10, 2, 5, 3)),
+    )
 
 
 def _cut(work: Work, items: Number) -> list[tuple[Number, Number]]:
@@ -65,7 +68,8 @@ class _Item:
 
     columns of the input, width of the output, fast: 1 when outputs (of the last band:
     last_fast) are made in strips of four, words of a kernel, shifted: 1 when rows do not begin in whole words,
-    border: words of padding.
+    border: words of padding, planes: words
+    of a core's.
     """
 
     bands: Number
@@ -82,13 +86,17 @@ class _Item:
     columns_of_words: int
     words: int
     border: Number
+    plane_rows: Number
+    row_words: Number
     forms: tuple[float, float, float, float]
+    planes: Number
 
 
-def _item(layer: LayerPlan, work: Work, rows: Number) -> _Item:
+def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
     window = layer.inputs[0].window
     (kh, kw), (sh, sw) = window.kernel, window.stride
     h, w, _ = work.out
+    rows, plane_rows = least(room, h), (room - 1) * sh + kh
     h_in, w_in, _ = work.inputs[0]
     bands = -(-h // rows)
     below = most((h - 1) * sh - work.pad[0] + kh - h_in, 0)
@@ -113,7 +121,10 @@ def _item(layer: LayerPlan, work: Work, rows: Number) -> _Item:
         columns_of_words=-(-kw // 4),
         words=kh * -(-kw // 4),
         forms=form_shares(layer.form),
-        border=4 * ((rows - 1) * sh + kh) * (row_words - w_in // 4),
+        planes=4 * plane_rows * row_words,
+        border=4 * plane_rows * (row_words - w_in // 4),
+        plane_rows=plane_rows,
+        row_words=row_words,
     )
 
 
@@ -147,6 +158,8 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
         where(rest != 0, quick * rows_in * (item.columns // 4 + odd), 0),
         by_bytes * rows_in * item.columns,
         channels,
+        # Channels of one form in a row share a call; a form is followed by the other one as often as they are mixed.
+        items * (1 + 6 * narrow * mul15),
         strips * (narrow + mul15),
         across * quick_rows * narrow,
         across * quick_rows * mul15,
@@ -157,18 +170,20 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
         outputs * (wide + exact),
         any_way * item.columns_of_words,
         any_way * item.words,
-        item.border * where(strip, items, where(items > 0, 1, 0)),
+        # Words of padding: beside the input, and above and below it.
+        item.border * where(strip, items, where(items > 0, 1, 0))
+        + entered * 4 * most(item.plane_rows - rows_in, 0) * item.row_words,
+        *((across * quick_rows + quick * rows_in * (item.columns // 4)) * b for b in same_bank(item.planes)[:2]),
     )
 
 
 def _band_rows(layer: LayerPlan, work: Work) -> Number:
-    """Output rows of a band: chosen for the layer's tile; of many tiles, for each as if it were the layer's."""
+    """Output rows that planes hold: chosen for the layer's tile; of many tiles, for each as if it were the layer's."""
     window = layer.inputs[0].window
     if isinstance(work.out[0], np.ndarray):
         tiles = zip(*work.out, strict=True)
-        rows = [band_rows(window, tuple(map(int, t)), work.cores) for t in tiles]
-        return np.minimum(np.array(rows), work.out[0])
-    return min(band_rows(window, layer.tile, work.cores), work.out[0])
+        return np.array([band_rows(window, tuple(map(int, t)), work.cores) for t in tiles])
+    return band_rows(window, layer.tile, work.cores)
 
 
 def plane_scratch(window: Window, cores: int) -> PlaneScratch | None:
