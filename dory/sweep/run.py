@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -166,12 +167,12 @@ def local_jobs() -> int:
 def dask_pool(address: str, lowered: Lowered) -> Iterator[Pool]:
     """An existing Dask cluster. UserError without the extra, or when no scheduler or no worker is there."""
     try:
-        from distributed import Client
+        distributed: Any = importlib.import_module("distributed")  # an extra, without types
     except ImportError as e:
         raise UserError("Dask is not installed", where="--dask", hint="pip install 'dory[sweep]'") from e
     where = f"--dask {address}"
     try:
-        client = Client(address, timeout=DASK_SECONDS)
+        client = distributed.Client(address, timeout=DASK_SECONDS)
     except (OSError, ValueError, TypeError, RuntimeError) as e:
         raise UserError(f"no Dask scheduler answers: {e}", where=where, hint="--dask tcp://HOST:8786") from e
     with client:
