@@ -30,7 +30,7 @@ def depthwise_row(
     scratch = layer.scratch_bytes(attrs, TileShape(out, (hwc,)), CORES)
     rows = layer.tile_constants(attrs, out, CORES)["rows"]
     fields = ["x", "w", "y", "scratch", *hwc, *out[:2], kernel, kernel, stride, stride, 1, 1, pad, pad]
-    fields += [attrs.pad_value, rows, requant.zero_point, requant.lo, requant.hi]
+    fields += [attrs.pad_value, rows, 0, requant.zero_point, requant.lo, requant.hi]
     inputs = {"x": as_bytes(x), "w": packed(layer, attrs)}
     spaces = {"y": int(np.prod(out)), "scratch": scratch}
     job = Job("depthwise", fields, inputs, spaces, name=name, work=layer.macs(attrs, [hwc]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-def cheapest(
+def survivors(
     out: tuple[int, int, int],
     c_step: int,
     split_w: bool,
@@ -11,10 +11,11 @@ def cheapest(
     group: int,
     group_bytes: int,
     scratch: int,
-    planes: tuple[int, int, int, int, int, int] | None,
+    planes: tuple[int, int, int, int, int, int, int] | None,
     guard: int,
-    cores: int,
     budget: int,
-    work: float,
-    setup: int,
-) -> tuple[int, int, int, bool, int, float] | None: ...
+    ideal: float,
+    per_tile: float,
+    per_byte: float,
+    limit: float,
+) -> tuple[list[tuple[int, int, int, int]], int, int]: ...

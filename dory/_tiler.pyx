@@ -1,22 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled pruner behind `dory.tiler`: every legal tile of a layer, and the cheapest one.
+"""The compiled pruner behind `dory.tiler`: every legal tile of a layer, and those that may be the cheapest.
 
-`dory.tiler.tiles` prepares the arguments and documents the cost; tests hold a plain Python twin against it.
+`dory.tiler.search` prepares the arguments and documents the bound; tests hold a plain Python twin against it.
 """
 
 from libc.stdint cimport int32_t, int64_t
 
 cdef enum:  # columns of the access table, one row per input
-    H, W, C, SPAN_H, SPAN_W, STRIDE_H, STRIDE_W, ALL
+    H, W, C, SPAN_H, SPAN_W, STRIDE_H, STRIDE_W, PAD_H, PAD_W, ALL, ONCE
 
 cdef enum:
+    COLUMNS = 11
     MAX_INPUTS = 8
-    BAND_CYCLES = 300  # of planes: once for four channels, for four pixels of four channels, for four columns of one
-    SPLIT_CYCLES = 22
-    STRIP_CYCLES = 45
-    DMA_COMMAND_CYCLES = 60  # of one two-dimensional command, beyond its lines (hardware notes)
-    DMA_LINE_CYCLES = 2  # that a line of a two-dimensional command takes beyond its bytes, about
-    DMA_BYTES_PER_CYCLE = 8
 
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
@@ -28,114 +23,107 @@ cdef inline int64_t guarded(int64_t size, int64_t guard) noexcept nogil:
 
 
 cdef struct Space:
-    int64_t h, w, c, c_step, group, group_bytes, scratch, guard, cores, budget, setup, inputs
-    int64_t unit, limit, span_h, span_w, stride_h, stride_w  # planes in the scratch; unit 0: none
-    double work
-    int32_t access[8][8]
+    int64_t h, w, c, c_step, group, group_bytes, scratch, guard, budget, inputs
+    int64_t unit, limit, span_h, span_w, stride_h, stride_w, turned  # planes in the scratch; unit 0: none
+    double ideal, per_tile, per_byte
+    int32_t access[MAX_INPUTS][COLUMNS]
 
 
-cdef struct Best:
-    int64_t h, w, c, inputs_outer, bytes
-    double cost
-
-
-cdef void consider(Space *s, int64_t h, int64_t w, int64_t c, Best *best) noexcept nogil:
-    cdef int64_t th = ceil_div(s.h, h), tw = ceil_div(s.w, w), tc = ceil_div(s.c, c)
-    cdef int64_t tiles = th * tw * tc, spatial = th * tw
-    cdef int64_t total = 0, x_all = 0, x_slice = 0, x_cmds_all = 0, x_cmds_slice = 0
-    cdef int64_t i, ih, iw, ic, size, cmds, lines
+cdef int64_t l1_bytes(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
+    """Bytes of L1 that a tile takes: what is loaded more than once has two buffers."""
+    cdef int64_t spatial = ceil_div(s.h, h) * ceil_div(s.w, w), tc = ceil_div(s.c, c)
+    cdef int64_t tiles = spatial * tc, total = 0, i, ih, iw, ic, wb, row
     cdef int32_t *a
     for i in range(s.inputs):
         a = s.access[i]
         ih = min((h - 1) * a[STRIDE_H] + a[SPAN_H], <int64_t>a[H])
         iw = min((w - 1) * a[STRIDE_W] + a[SPAN_W], <int64_t>a[W])
         ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
-        size = ih * iw * ic
-        lines = ih * iw if ic < a[C] else (ih if iw < a[W] else 1)
-        cmds = (ih if (iw < a[W] and ic < a[C]) else 1) * DMA_COMMAND_CYCLES + lines * DMA_LINE_CYCLES
-        if a[ALL]:
-            x_all += size
-            x_cmds_all += cmds
-            total += guarded(size, s.guard) * (2 if spatial > 1 else 1)
-        else:
-            x_slice += size
-            x_cmds_slice += cmds
-            total += guarded(size, s.guard) * (2 if tiles > 1 else 1)
-    cdef int64_t wb = 0
+        total += guarded(ih * iw * ic, s.guard) * (2 if (spatial if a[ALL] else tiles) > 1 else 1)
     if s.group_bytes:
         wb = s.group_bytes if s.group == 0 else ceil_div(c, s.group) * s.group_bytes
         total += guarded(wb, s.guard) * (2 if tc > 1 and s.group else 1)
     total += guarded(h * w * c, s.guard) * (2 if tiles > 1 else 1)
-    cdef int64_t scratch = s.scratch, row
+    cdef int64_t scratch = s.scratch
     if s.unit:
+        if s.turned:
+            h, w = w, h
         row = ceil_div((max(w, 4) - 1) * s.stride_w + s.span_w, 4) * 4 * s.unit  # a strip of columns at least
         scratch += row * min((h - 1) * s.stride_h + s.span_h, max(s.span_h, s.limit // row))
     if scratch:
         total += guarded(scratch, s.guard)
-    if total > s.budget:
-        return
-    # Compute: pairs of pixels spread over the cores, four channels at a time; planes: bands of rows of four channels.
-    cdef int64_t groups = ceil_div(c, 4), bands = ceil_div(s.cores, groups), rows = ceil_div(h, bands)
-    cdef double compute = ceil_div(h * w, 2 * s.cores) * 2.0 * groups * 4 * s.work
-    if s.unit:
-        compute = BAND_CYCLES + ((rows - 1) * s.stride_h + s.span_h) * (SPLIT_CYCLES * ceil_div(w * s.stride_w, 4) + 6.0)
-        compute += 4 * ceil_div(w, 4) * (rows * (s.span_h * s.span_h + SPLIT_CYCLES) + STRIP_CYCLES)
-        compute *= ceil_div(groups * bands, s.cores)
-    compute = tiles * (compute + s.setup)
-    cdef int64_t y = h * w * c
-    lines = h * w if c < s.c else (h if w < s.w else 1)
-    cdef int64_t y_cmds = (h if (w < s.w and c < s.c) else 1) * DMA_COMMAND_CYCLES + lines * DMA_LINE_CYCLES
-    cdef int64_t w_loads = tc if s.group else 1
-    cdef int64_t fixed = (x_slice + y) * tiles
-    cdef int64_t by_weights = fixed + x_all * (tiles if spatial > 1 else 1) + wb * w_loads
-    cdef int64_t by_inputs = fixed + x_all * spatial + wb * (tiles if w_loads > 1 else 1)
-    cdef int64_t cmds_total = tiles * (x_cmds_slice + y_cmds + x_cmds_all)
-    cdef double dma = min(by_weights, by_inputs) / <double>DMA_BYTES_PER_CYCLE + cmds_total
-    cdef double edge = (x_all + x_slice + wb + y) / <double>DMA_BYTES_PER_CYCLE  # first load and last store
-    cdef double cost = max(compute, dma) + edge
-    if cost < best.cost:
-        best.cost = cost
-        best.h, best.w, best.c, best.bytes = h, w, c, total
-        best.inputs_outer = by_inputs < by_weights
+    return total
 
 
-def cheapest(out, int64_t c_step, bint split_w, bint split_c, accesses, int64_t group, int64_t group_bytes,
-             int64_t scratch, planes, int64_t guard, int64_t cores, int64_t budget, double work, int64_t setup):
-    """Cheapest tile as (h, w, c, inputs_outer, bytes, cost), or None when no tile fits the budget.
+cdef double bound(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
+    """Cycles that no tiling with this tile goes below."""
+    cdef int64_t spatial = ceil_div(s.h, h) * ceil_div(s.w, w), tc = ceil_div(s.c, c), i, ih, iw, ic
+    cdef int64_t first = 0, every = 0, once = 0, wb = 0, weights
+    cdef int32_t *a
+    for i in range(s.inputs):
+        a = s.access[i]
+        ih = max(min((h - 1) * a[STRIDE_H] + a[SPAN_H] - a[PAD_H], <int64_t>a[H]), 0)
+        iw = max(min((w - 1) * a[STRIDE_W] + a[SPAN_W] - a[PAD_W], <int64_t>a[W]), 0)
+        ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
+        first += ih * iw * ic
+        if a[ALL]:
+            every += a[ONCE]
+        else:
+            once += a[ONCE]
+    if s.group_bytes:
+        wb = s.group_bytes if s.group == 0 else ceil_div(c, s.group) * s.group_bytes
+    weights = (ceil_div(s.c, s.group) if s.group else 1) * s.group_bytes
+    cdef int64_t moved = once + min(every + weights * (spatial if tc > 1 and s.group else 1),
+                                    every * (tc if spatial > 1 else 1) + weights)
+    cdef double compute = s.ideal + s.per_tile * (spatial * tc) + (first + wb) * s.per_byte
+    return max(compute, moved * s.per_byte)
 
-    out is (H, W, C) in elements; accesses rows are (H, W, C, span_h, span_w, stride_h, stride_w, all_channels);
-    work is cycles per output element on one core, setup cycles per tile; sizes are bytes. planes is None or
-    (unit, limit, span_h, span_w, stride_h, stride_w) of a scratch that depends on the tile, on top of `scratch` bytes.
-    Deterministic: of equal costs the first in (h, w, c) descending order wins.
+
+def survivors(out, int64_t c_step, bint split_w, bint split_c, accesses, int64_t group, int64_t group_bytes,
+              int64_t scratch, planes, int64_t guard, int64_t budget, double ideal, double per_tile, double per_byte,
+              double limit):
+    """Tiles that fit `budget` bytes and whose bound is at most `limit` cycles, and how many there are.
+
+    Returns (rows, legal, fitting): rows are (h, w, c, bytes), legal counts the tiles of the space and fitting those
+    within the budget. out is (H, W, C) in elements; accesses rows are (H, W, C, span_h, span_w, stride_h, stride_w,
+    pad_h, pad_w, all_channels, bytes that any tiling reads); sizes are bytes. planes is None or (unit, limit, span_h,
+    span_w, stride_h, stride_w, rows and columns exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is
+    ideal + per_tile a tile + per_byte a byte of the first loads, or per_byte a byte of all loads.
     """
     cdef Space s
-    cdef Best best
     s.h, s.w, s.c = out
     s.c_step, s.group, s.group_bytes, s.scratch, s.guard = c_step, group, group_bytes, scratch, guard
-    s.cores, s.budget, s.work, s.setup, s.inputs = cores, budget, work, setup, len(accesses)
+    s.budget, s.inputs, s.ideal, s.per_tile, s.per_byte = budget, len(accesses), ideal, per_tile, per_byte
     if s.inputs > MAX_INPUTS:
         raise ValueError("too many inputs")
     s.unit = 0
     if planes is not None:
-        s.unit, s.limit, s.span_h, s.span_w, s.stride_h, s.stride_w = planes
+        s.unit, s.limit, s.span_h, s.span_w, s.stride_h, s.stride_w, s.turned = planes
     cdef int64_t i, k
     for i in range(s.inputs):
-        for k in range(8):
+        for k in range(COLUMNS):
             s.access[i][k] = accesses[i][k]
-    best.cost = 1e300
-    best.h = 0
-    cdef int64_t h, w, c, c_top = ceil_div(s.c, c_step) * c_step
-    with nogil:
-        h = s.h
-        while h >= 1:
-            w = s.w
-            while w >= 1:
+    cdef int64_t h, w, c, least, size, legal = 0, fitting = 0
+    cdef int64_t c_top = ceil_div(s.c, c_step) * c_step
+    rows = []
+    h = s.h
+    while h >= 1:
+        w = s.w
+        while w >= 1:
+            least = min(c_step, s.c) if split_c else s.c
+            # More channels take more room: nothing fits where the fewest do not.
+            if l1_bytes(&s, h, w, least) > s.budget and l1_bytes(&s, h, w, s.c) > s.budget:
+                legal += ceil_div(s.c, c_step) if split_c else 1
+            else:
                 c = c_top
                 while c >= c_step:
-                    consider(&s, h, w, min(c, s.c), &best)
+                    legal += 1
+                    size = l1_bytes(&s, h, w, min(c, s.c))
+                    if size <= s.budget:
+                        fitting += 1
+                        if bound(&s, h, w, min(c, s.c)) <= limit:
+                            rows.append((h, w, min(c, s.c), size))
                     c = c - c_step if split_c else 0
-                w = w - 1 if split_w else 0
-            h -= 1
-    if best.h == 0:
-        return None
-    return best.h, best.w, best.c, bool(best.inputs_outer), best.bytes, best.cost
+            w = w - 1 if split_w else 0
+        h -= 1
+    return rows, legal, fitting

@@ -66,6 +66,7 @@ def deploy(model: Path, options: Options, report: Report = lambda _: None, *, gr
     inputs = example_inputs(graph, options.inputs)
     done = stage("lower")
     lowered = lower(graph)
+    graph = lowered.graph
     values = reference.run(graph, inputs)
     done()
     done = stage("plan")

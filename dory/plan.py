@@ -107,7 +107,8 @@ class Weights:
 class LayerPlan:
     """One layer: tiles of `tile` (h, w, c) outputs in L1, inside stripes of stripe_rows output rows.
 
-    form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form).
+    form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form). turned: the kernel takes
+    a tile's columns for its rows.
     Order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
     layers run on L2 without tiles.
     """
@@ -127,6 +128,7 @@ class LayerPlan:
     direct: bool
     l1: tuple[L1Buffer, ...]
     form: str = ""
+    turned: bool = False
 
     @property
     def l1_bytes(self) -> int:

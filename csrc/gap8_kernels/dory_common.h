@@ -22,14 +22,15 @@ typedef struct {
   int32_t from, to;
 } dory_share_t;
 
-/* This core's share of n items; the shares differ by one item at most. */
-static inline dory_share_t dory_share(int32_t n) {
-  const int32_t cores = drt_core_count(), core = drt_core_id();
+/* A core's share of n items; the shares differ by one item at most. */
+static inline dory_share_t dory_share_of(int32_t n, int32_t cores, int32_t core) {
   const int32_t each = cores == 8 ? n >> 3 : n / cores; /* a division takes up to 35 cycles */
   const int32_t rest = dory_rest(n, each, cores);
   const int32_t from = core * each + (core < rest ? core : rest);
   return (dory_share_t){from, from + each + (core < rest)};
 }
+
+static inline dory_share_t dory_share(int32_t n) { return dory_share_of(n, drt_core_count(), drt_core_id()); }
 
 /* Kernel positions k in [0, kernel) with 0 <= first + k * dilation < size. Steps rather than divides: inside the tensor
  * there is nothing to step over, and a division takes up to 35 cycles. */

@@ -108,9 +108,14 @@ DORY_OUT_OF_LINE void add_low(const dory_conv_args_t *a) {
   for (int32_t i = share.from; i < share.to; i++) a->y[i] = (uint8_t)(a->y[i] + a->clip.lo);
 }
 
-static const block_fn_t pointwise[] = {dory_pointwise_narrow, dory_pointwise_mul15, dory_pointwise_wide};
-static const block_fn_t pointwise5[] = {dory_pointwise5_narrow, dory_pointwise5_mul15, dory_pointwise5_wide};
-static const block_fn_t runs[] = {dory_runs_narrow, dory_runs_mul15, dory_runs_wide};
+/* The functions of a form; not from tables, which would lie in L2. */
+#define BY_FORM(kind) (form == DORY_NARROW ? kind##_narrow : form == DORY_MUL15 ? kind##_mul15 : kind##_wide)
+
+static block_fn_t pointwise(int32_t form) { return BY_FORM(dory_pointwise); }
+
+static block_fn_t pointwise5(int32_t form) { return BY_FORM(dory_pointwise5); }
+
+static block_fn_t runs(int32_t form) { return BY_FORM(dory_runs); }
 
 DORY_OUT_OF_LINE void run_share(work_t *k, runs_t *r, int flat) {
   const int32_t blocks = (k->pixels + 3) / 4;
@@ -157,9 +162,9 @@ DORY_OUT_OF_LINE void run_stretch(work_t *k, const stretch_t *s) {
   const dory_conv_args_t *a = k->a;
   const int32_t groups = a->c_out / 4;
   if (s->count == 0 || groups == 0) return;
-  dory_share_t share = dory_share(s->count * groups);
   /* The larger shares of blocks of 4 go to the cores with the smaller ones of blocks of 5. */
-  if (s->size == 4) share = (dory_share_t){s->count * groups - share.to, s->count * groups - share.from};
+  const int32_t cores = drt_core_count(), core = drt_core_id();
+  const dory_share_t share = dory_share_of(s->count * groups, cores, s->size == 4 ? cores - 1 - core : core);
   int32_t left = share.to - share.from, block = share.from ? share.from / groups : 0;
   const int32_t g0 = share.from - block * groups;
   k->b.y_stride = a->c_out;
@@ -194,7 +199,7 @@ DORY_OUT_OF_LINE void run_last_group(work_t *k) {
 DORY_OUT_OF_LINE int run_contiguous(work_t *k) {
   const int32_t form = k->a->form, fours = (5 - k->pixels % 5) % 5, fives = (k->pixels - 4 * fours) / 5;
   if (4 * fours > k->pixels) return 0;
-  const stretch_t s5 = {pointwise5[form], 5, 0, fives}, s4 = {pointwise[form], 4, 5 * fives, fours};
+  const stretch_t s5 = {pointwise5(form), 5, 0, fives}, s4 = {pointwise(form), 4, 5 * fives, fours};
   run_stretch(k, &s5);
   run_stretch(k, &s4);
   if (k->a->c_out % 4) {
@@ -232,8 +237,8 @@ DORY_OUT_OF_LINE void run_gathered(work_t *k) {
   const dory_share_t share = dory_share(k->pixels);
   const int32_t n = share.to - share.from, fours = (5 - n % 5) % 5, fives = (n - 4 * fours) / 5;
   gather_from(k, share.from);
-  run_rows(k, pointwise5[form], 5, share.from, fives);
-  run_rows(k, pointwise[form], 4, share.from + 5 * fives, fours);
+  run_rows(k, pointwise5(form), 5, share.from, fives);
+  run_rows(k, pointwise(form), 4, share.from + 5 * fives, fours);
 }
 
 static int is_contiguous(const dory_conv_args_t *a) {
@@ -261,14 +266,14 @@ void dory_conv(const void *args) {
   k.b.reach = a->clip.hi - a->clip.lo;
   k.b.blocks = 1;
   k.b.words = k.words = k4 / 4;
-  k.run = pointwise[a->form];
+  k.run = pointwise(a->form);
   if (flat) {
     prepare_gather(&k);
     k.b.x = k.rows;
     k.b.offset[0] = k4, k.b.offset[1] = 2 * k4, k.b.offset[2] = 3 * k4;
   } else if (taps_of(a) > 1 || a->c_in % 4 || a->c_in < 8 || !all_inside(a)) {
     prepare_runs(&k, &r);
-    k.run = runs[a->form];
+    k.run = runs(a->form);
     k.b.table = r.table;
   }
   if (flat && a->c_out % 4 == 0 && k.pixels >= 12 * drt_core_count()) {

@@ -126,12 +126,24 @@ DORY_OUT_OF_LINE void channel_any(const dory_depthwise_args_t *a, const dory_dw_
   }
 }
 
+/* Bytes from column to column and from row to row of a tensor. */
+typedef struct {
+  int32_t column, row;
+} pitch_t;
+
+static inline pitch_t pitch(const dory_depthwise_args_t *a, int32_t h, int32_t w) {
+  return a->turned ? (pitch_t){h * a->c, a->c} : (pitch_t){a->c, w * a->c};
+}
+
 /* Outputs that lie in their planes to where they belong. */
-DORY_OUT_OF_LINE void merge(const dory_depthwise_args_t *a, const dory_dw_job_t *j, const uint8_t *planes, uint8_t *y,
+DORY_OUT_OF_LINE void merge(const dory_depthwise_args_t *a, const dory_dw_job_t *j, const uint8_t *planes, uint8_t *to,
                             int32_t channels) {
-  const int32_t w = a->w_out, c = a->c, plane = j->plane;
-  for (int32_t r = j->rows; r > 0; r--, planes += j->row_bytes) {
+  const int32_t w = a->w_out, plane = j->plane;
+  const pitch_t pitch_y = pitch(a, a->h_out, w);
+  const int32_t c = pitch_y.column;
+  for (int32_t r = j->rows; r > 0; r--, planes += j->row_bytes, to += pitch_y.row) {
     const uint8_t *from = planes;
+    uint8_t *y = to;
     for (int32_t i = w; i > 0; i--, y += c, from++) {
       if (channels == 4) {
         const uint8_t first = from[0], second = from[plane], third = from[2 * plane], fourth = from[3 * plane];
@@ -144,9 +156,12 @@ DORY_OUT_OF_LINE void merge(const dory_depthwise_args_t *a, const dory_dw_job_t 
 }
 
 /* A lower limit other than 0 is added at last. */
-DORY_OUT_OF_LINE void add_low(const dory_depthwise_args_t *a, uint8_t *y, int32_t pixels, int32_t channels) {
-  for (int32_t i = 0; i < pixels; i++, y += a->c) {
-    for (int32_t k = 0; k < channels; k++) y[k] = (uint8_t)(y[k] + a->clip.lo);
+DORY_OUT_OF_LINE void add_low(const dory_depthwise_args_t *a, uint8_t *y, int32_t rows, int32_t channels) {
+  const pitch_t p = pitch(a, a->h_out, a->w_out);
+  for (int32_t r = 0; r < rows; r++, y += p.row) {
+    for (int32_t i = 0; i < a->w_out; i++) {
+      for (int32_t k = 0; k < channels; k++) y[i * p.column + k] = (uint8_t)(y[i * p.column + k] + a->clip.lo);
+    }
   }
 }
 
@@ -210,20 +225,21 @@ static void in_planes(const dory_depthwise_args_t *a) {
   dory_share_t share = {items * core >> 3, items * (core + 1) >> 3};
   if (drt_core_count() != 8) share = dory_share(items);
   if (share.from == share.to) return;
-  planes_t p = {.s = {a->c, a->w_in * a->c, rb, band_bytes}, .word = (uint32_t)a->pad_value * 0x01010101u};
+  const pitch_t of_x = pitch(a, a->h_in, a->w_in), of_y = pitch(a, a->h_out, a->w_out);
+  planes_t p = {.s = {of_x.column, of_x.row, rb, band_bytes}, .word = (uint32_t)a->pad_value * 0x01010101u};
   p.at = a->scratch + 4 * core * band_bytes;
   /* The input's columns in a plane. */
   const int32_t left = dory_lesser(lead(win) + win->pad_l, rb), right = dory_lesser(left + a->w_in, rb);
   dory_dw_job_t j; /* field by field: an initialiser would call memset */
   j.row_bytes = rb, j.plane = band_bytes, j.reach = a->clip.hi - a->clip.lo;
-  j.c = a->c, j.y_row = (a->w_out - 3) * a->c, j.y_next = 1;
+  j.c = of_y.column, j.y_row = of_y.row - 3 * of_y.column, j.y_next = 1;
   /* A strip is wider than these outputs: they replace the inputs of their rows, which nobody needs any more. */
   const int narrow = a->w_out < 4 && win->kernel_h == 3;
   if (narrow) j.c = 1, j.y_row = rb - 3, j.y_next = band_bytes;
   j.strips = (a->w_out + 3) >> 2;
   const int32_t overlap = narrow ? 0 : 4 * j.strips - a->w_out;
   j.back = overlap * win->stride_w;
-  j.y_back = overlap * a->c;
+  j.y_back = overlap * of_y.column;
   j.turns = 2 * (j.strips - 1) + (overlap == 0);
   j.x_after = j.plane + j.back - 4 * j.strips * win->stride_w;
   j.y_after = j.y_next + j.y_back - 4 * j.strips * j.c;
@@ -256,7 +272,7 @@ static void in_planes(const dory_depthwise_args_t *a) {
         last = band;
       }
       x = a->x + (top + first) * p.s.x_row;
-      y = a->y + y0 * a->w_out * a->c;
+      y = a->y + y0 * of_y.row;
       to = p.at + first * rb + left;
       rows = end - first;
     }
@@ -264,7 +280,7 @@ static void in_planes(const dory_depthwise_args_t *a) {
     split(x + c, to, &p.s, rows, right - left, channels);
     convolve(a, &j, &f, p.at, a->w + c * record, narrow ? p.at : y + c, channels, record);
     if (narrow) merge(a, &j, p.at, y + c, channels);
-    if (a->clip.lo > 0) add_low(a, y + c, j.rows * a->w_out, channels);
+    if (a->clip.lo > 0) add_low(a, y + c, j.rows, channels);
     if (++band == bands) band = 0, group++;
   }
 }

@@ -62,7 +62,8 @@ typedef struct {
 
 /* dory_depthwise: c channels in and out. A channel's weights are kernel_h rows of whole words, filled up with zeros; behind
  * them four words: mult, bias, add, shift + (form << 8), see dory_depthwise.h. Groups of G = 4 channels, the last one filled
- * up. The work is split over bands of `rows` output rows of four channels (a dilated window has no use for rows). */
+ * up. The work is split over bands of `rows` output rows of four channels (a dilated window has no use for rows). `turned`:
+ * x and y lie in memory with rows and columns exchanged, for narrow tiles; kernels that are not dilated only. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict w;
@@ -73,6 +74,7 @@ typedef struct {
   dory_window_t win;
   int32_t pad_value;
   int32_t rows;
+  int32_t turned;
   dory_clip_t clip;
 } dory_depthwise_args_t;
 

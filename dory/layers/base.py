@@ -86,26 +86,28 @@ class PlaneScratch:
     """Scratch of `unit` planes that hold a tile's padded input, or as much of it as fits.
 
     A plane's row covers the output's columns (at least STRIP), `span` columns for the last one, in whole words; there
-    are as many rows as `limit` bytes hold, but at least `span` rows and at most all that the output rows read.
+    are as many rows as `limit` bytes hold, but at least `span` rows and at most all that the output rows read. turned: a
+    tile's columns are rows of planes.
     """
 
     unit: int
     limit: int
     span: tuple[int, int]
     stride: tuple[int, int]
+    turned: bool = False
 
     @property
-    def row(self) -> tuple[int, int, int, int, int, int]:
+    def row(self) -> tuple[int, int, int, int, int, int, int]:
         """The pruner's form of it."""
-        return (self.unit, self.limit, *self.span, *self.stride)
+        return (self.unit, self.limit, *self.span, *self.stride, int(self.turned))
 
     def row_bytes(self, tile: Shape) -> int:
         """Bytes from row to row of a plane, for an output tile (h, w, c)."""
-        return -(-((max(tile[1], STRIP) - 1) * self.stride[1] + self.span[1]) // 4) * 4
+        return -(-((max(tile[0 if self.turned else 1], STRIP) - 1) * self.stride[1] + self.span[1]) // 4) * 4
 
     def rows(self, tile: Shape) -> int:
         """Rows of a plane."""
-        every = (tile[0] - 1) * self.stride[0] + self.span[0]
+        every = (tile[1 if self.turned else 0] - 1) * self.stride[0] + self.span[0]
         return min(every, max(self.span[0], self.limit // (self.unit * self.row_bytes(tile))))
 
     def bytes(self, tile: Shape) -> int:
@@ -134,6 +136,10 @@ class Layer(ABC, Generic[A]):
     def geometry(self, attrs: A, shapes: Sequence[Shape]) -> Geometry:
         """How the output may be cut into tiles and what each tile reads."""
 
+    def tuned(self, attrs: A, shapes: Sequence[Shape]) -> A:
+        """The same layer in the way that its kernel is faster with."""
+        return attrs
+
     def weights(self, attrs: A) -> PackedWeights | None:
         """Constants that live in L2/L3, packed for the kernel; None when there are none."""
         return None
@@ -153,6 +159,11 @@ class Layer(ABC, Generic[A]):
     def tile_constants(self, attrs: A, tile: Shape, cores: int) -> Mapping[str, Any]:
         """Further constants for the template, which depend on the chosen output tile."""
         return {}
+
+    def settings(self, layer: LayerPlan, tiles: np.ndarray, cores: int) -> np.ndarray | None:
+        """A number for each tiling, rows (h, w, c) of its full tile, that the costs of all its tiles depend on; None when
+        the costs of a tile hang on nothing but itself."""
+        return None
 
     def constants(self, attrs: A) -> Mapping[str, Any]:
         """What the operator's template needs to fill the constant part of the kernel's arguments."""

@@ -25,7 +25,7 @@ FLAT_K = 320  # at most so many products of an output are gathered when they are
 class ConvAttrs:
     """weights [Cout, KH, KW, Cin/groups] and bias [Cout] (input zero-point folded), integers.
 
-    Padding reads as pad_value, the input's zero-point.
+    Padding reads as pad_value, the input's zero-point. turned: the kernel takes rows for columns (depthwise only).
     """
 
     window: Window
@@ -34,6 +34,7 @@ class ConvAttrs:
     requant: Requant
     pad_value: int
     groups: int = 1
+    turned: bool = False
 
 
 def conv_out_shape(attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -49,7 +50,12 @@ def conv_macs(attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
 
 def conv_constants(attrs: ConvAttrs) -> Mapping[str, Any]:
     """Kernel arguments that all tiles share."""
-    return {"pad_value": attrs.pad_value, "requant": attrs.requant, "groups": attrs.groups}
+    return {
+        "pad_value": attrs.pad_value,
+        "requant": attrs.requant,
+        "groups": attrs.groups,
+        "turned": attrs.turned,
+    }
 
 
 def conv_reference(attrs: ConvAttrs, x: IntArray) -> IntArray:

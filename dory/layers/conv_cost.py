@@ -183,8 +183,18 @@ def _border(layer: LayerPlan, work: Work, block: int) -> Number:
     window = layer.inputs[0].window
     args = (work.out[1], work.pad[1], work.inputs[0][1], window.kernel[1], window.stride[1], window.dilation[1], block)
     if any(isinstance(a, np.ndarray) for a in args):
-        return np.array([_border_share(*map(int, a)) for a in zip(*np.broadcast_arrays(*args), strict=True)])
+        return _each(args)
     return _border_share(*args)
+
+
+def _each(args: tuple[Number, ...]) -> Number:
+    """_border_share of every element, each distinct one computed once."""
+    rows = [np.asarray(a, np.int64) for a in np.broadcast_arrays(*args)]
+    code = np.zeros_like(rows[0])
+    for row in rows:
+        code = code * (int(row.max()) + 1) + row
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return np.array([_border_share(*(int(row[i]) for row in rows)) for i in first])[inverse.reshape(-1)]
 
 
 @lru_cache(maxsize=65536)

@@ -30,7 +30,8 @@ class Work:
     taps: kernel positions inside the tensor, summed over the tile's output pixels (of the first input; pixels
     themselves when it has no window); tap_rows: kernel rows inside it, summed over the tile's output rows. pad: rows
     above and columns left of the tile that its window sees.
-    even: shares are fractions, as if the work split evenly over the cores.
+    even: shares are fractions, as if the work split evenly over the cores. setting: what `Layer.settings` has for the
+    tiling, which is known if `settled`.
     """
 
     out: tuple[Number, Number, Number]
@@ -40,6 +41,8 @@ class Work:
     even: bool = False
     pad: tuple[Number, Number] = (0, 0)
     tap_rows: Number = 0
+    setting: Number = 0
+    settled: bool = False
 
     @property
     def pixels(self) -> Number:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,17 +85,23 @@ class Depthwise(Layer[ConvAttrs]):
         return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window),), c_step=GROUP)
 
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
-        return pack_depthwise(attrs.weights[..., 0], attrs.bias, attrs.requant)
+        w = attrs.weights[..., 0]
+        return pack_depthwise(w.transpose(0, 2, 1) if attrs.turned else w, attrs.bias, attrs.requant)
+
+    def tuned(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> ConvAttrs:
+        """Turned where strips along the columns hold fewer surplus outputs."""
+        h, w, _ = self.out_shape(attrs, shapes)
+        return replace(attrs, turned=depthwise_cost.better_turned(attrs.window, h, w))
 
     def macs(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
         return conv_macs(attrs, shapes)
 
     def plane_scratch(self, attrs: ConvAttrs, cores: int) -> PlaneScratch | None:
-        return plane_scratch(attrs.window, cores)
+        return plane_scratch(attrs.window, cores, attrs.turned)
 
     def scratch_bytes(self, attrs: ConvAttrs, tile: TileShape, cores: int) -> int:
         """Planes of all cores (dory_depthwise_scratch)."""
-        scratch = plane_scratch(attrs.window, cores)
+        scratch = plane_scratch(attrs.window, cores, attrs.turned)
         return scratch.bytes(tile.out) if scratch else 0
 
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
@@ -106,5 +113,9 @@ class Depthwise(Layer[ConvAttrs]):
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         return depthwise_cost.features(layer, work)
 
+    def settings(self, layer: LayerPlan, tiles: np.ndarray, cores: int) -> np.ndarray:
+        """Rows of a band."""
+        return depthwise_cost.bands_of_many(layer.inputs[0].window, tiles, cores, layer.turned)
+
     def tile_constants(self, attrs: ConvAttrs, tile: Shape, cores: int) -> Mapping[str, Any]:
-        return {"rows": band_rows(attrs.window, tile, cores)}
+        return {"rows": band_rows(attrs.window, tile, cores, attrs.turned)}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from dory.graph.types import Window
-from dory.layers.base import PlaneScratch
+from dory.layers.base import STRIP, PlaneScratch
 from dory.layers.cost import Number, Work, least, most, same_bank, where
 from dory.plan import LayerPlan
 
 GROUP = 4
 FAST = {(3, 1): "3x3", (3, 2): "3x3s2", (5, 1): "5x5"}
+TURN_GAIN = 1.1
 PLANES_BYTES = 16384  # of all cores together: dory_depthwise_scratch
 
 
@@ -38,6 +39,8 @@ def form_shares(form: str) -> tuple[float, float, float, float]:
 def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     """Items (a group in a band of rows), input rows taken apart, strips of four outputs or outputs one by one."""
     window = layer.inputs[0].window
+    if layer.turned:
+        work = _turned(work)
     c = work.out[2]
     if window.dilation != (1, 1):
         outputs = work.share(work.pixels * c)
@@ -178,20 +181,29 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
 
 
 def _band_rows(layer: LayerPlan, work: Work) -> Number:
-    """Output rows that planes hold: chosen for the layer's tile; of many tiles, for each as if it were the layer's."""
-    window = layer.inputs[0].window
-    if isinstance(work.out[0], np.ndarray):
-        tiles = zip(*work.out, strict=True)
-        return np.array([band_rows(window, tuple(map(int, t)), work.cores) for t in tiles])
-    return band_rows(window, layer.tile, work.cores)
+    """Output rows that planes hold, chosen for the whole tiling."""
+    return work.setting if work.settled else band_rows(layer.inputs[0].window, layer.tile, work.cores, layer.turned)
 
 
-def plane_scratch(window: Window, cores: int) -> PlaneScratch | None:
+def _turned(work: Work) -> Work:
+    """The work with rows for columns; window and stride are the same both ways."""
+    (h, w, c), (h_in, w_in, c_in) = work.out, work.inputs[0]
+    return replace(work, out=(w, h, c), inputs=((w_in, h_in, c_in),), pad=(work.pad[1], work.pad[0]))
+
+
+def better_turned(window: Window, h: int, w: int) -> bool:
+    """Whether rows of `h` outputs fill strips of four clearly better than rows of `w`; square windows only."""
+    if window.kernel[0] != window.kernel[1] or window.stride[0] != window.stride[1] or window.dilation != (1, 1):
+        return False
+    return h >= STRIP and -(-w // STRIP) / w > TURN_GAIN * -(-h // STRIP) / h
+
+
+def plane_scratch(window: Window, cores: int, turned: bool = False) -> PlaneScratch | None:
     """What the planes of a team take; None for dilated windows, which are convolved in place."""
     if window.dilation != (1, 1):
         return None
     kh, kw = window.kernel
-    return PlaneScratch(4 * cores, PLANES_BYTES, (kh, _lead(window) + -(-kw // 4) * 4), window.stride)
+    return PlaneScratch(4 * cores, PLANES_BYTES, (kh, _lead(window) + -(-kw // 4) * 4), window.stride, turned)
 
 
 def _lead(window: Window) -> int:
@@ -200,22 +212,31 @@ def _lead(window: Window) -> int:
 
 
 @lru_cache(maxsize=65536)
-def band_rows(window: Window, tile: tuple[int, int, int], cores: int) -> int:
+def band_rows(window: Window, tile: tuple[int, int, int], cores: int, turned: bool = False) -> int:
     """Output rows that a core takes apart at a time: the cheapest balance of the team, as far as the scratch goes."""
+    return int(bands_of_many(window, np.array([tile], np.int64), cores, turned)[0])
+
+
+def bands_of_many(window: Window, tiles: np.ndarray, cores: int, turned: bool = False) -> np.ndarray:
+    """band_rows of each row (h, w, c) of an array."""
     scratch = plane_scratch(window, cores)
+    h, w, c = tiles.T
+    if turned:
+        h, w = w, h
+    found = np.zeros_like(h)
     if scratch is None:
-        return 0
-    h, w, c = tile
-    groups, stride, kernel = -(-c // GROUP), window.stride[0], window.kernel[0]
-    blocks = -(-window.stride[1] * w // 4)
-    best, found = 0.0, 0
-    for bands in range(1, h + 1):
+        return found
+    (stride, across), kernel = window.stride, window.kernel[0]
+    row = -(-((np.maximum(w, STRIP) - 1) * across + scratch.span[1]) // 4) * 4
+    room = np.minimum((h - 1) * stride + kernel, np.maximum(kernel, scratch.limit // (scratch.unit * row)))
+    groups, blocks, strips = -(-c // GROUP), -(-across * w // 4), 4 * -(-w // 4)
+    best = np.full(h.shape, np.inf)
+    for bands in range(1, int(h.max()) + 1):
         rows = -(-h // bands)
         inputs = (rows - 1) * stride + kernel
-        if inputs > scratch.rows(tile) or (bands > 1 and -(-h // rows) != bands):
-            continue
-        work = inputs * (22 * blocks + 6) + 4 * -(-w // 4) * (rows * (kernel * kernel + 22) + 45)
+        work = inputs * (22 * blocks + 6) + strips * (rows * (kernel * kernel + 22) + 45)
         cost = -(-groups * bands // cores) * (work + 300)
-        if not found or cost < best:
-            best, found = cost, rows
+        # As many bands as rows make, and none that no longer gives the team anything.
+        better = (cost < best) & (inputs <= room) & (-(-h // rows) == bands)
+        best, found = np.where(better, cost, best), np.where(better, rows, found)
     return found

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dory.errors import PlanError
 from dory.graph.types import Graph, Node, Tensor
 from dory.layers import LAYERS
 from dory.layers.base import Access, Geometry, PackedWeights
 from dory.plan import SCHEMA, L2Buffer, LayerPlan, Operand, Plan, Port, Weights
+from dory.sim.iss.params import IssParams
 from dory.targets import Target
 from dory.tiler.layout import Layout, lay_out
 from dory.tiler.memory import LayerMemory, Streaming
-from dory.tiler.tiles import Tile, choose
+from dory.tiler.space import LayerSpace
+from dory.tiler.tiles import Chooser, Tile, cheapest
 
 # Bytes of generated code and tables in L2 per network and per layer, besides the kernels; a test holds the sum against
 # the size of the compiled applications.
@@ -31,7 +33,9 @@ class Lowered:
 
 
 def lower(graph: Graph) -> Lowered:
-    """Pack every layer's constants for its kernel."""
+    """Tune every layer for its kernel, and pack its constants."""
+    nodes = [replace(n, attrs=LAYERS[n.op].tuned(n.attrs, _shapes(graph, n))) for n in graph.nodes]
+    graph = replace(graph, nodes=tuple(nodes))
     return Lowered(graph, tuple(LAYERS[n.op].weights(n.attrs) for n in graph.nodes))
 
 
@@ -41,8 +45,13 @@ def code_bytes(graph: Graph) -> int:
     return CODE_BASE + CODE_PER_LAYER * len(graph.nodes) + kernels
 
 
-def make_plan(lowered: Lowered, target: Target, progress: Progress | None = None) -> Plan:
-    """Choose tiles, memories and addresses. PlanError when the network does not fit the target."""
+def make_plan(
+    lowered: Lowered, target: Target, progress: Progress | None = None, chooser: Chooser | None = None
+) -> Plan:
+    """Choose tiles, memories and addresses. PlanError when the network does not fit the target.
+
+    chooser: another way to choose tiles than the cycle model.
+    """
     graph = lowered.graph
     code = code_bytes(graph)
     if code >= target.l2_budget:
@@ -50,8 +59,9 @@ def make_plan(lowered: Lowered, target: Target, progress: Progress | None = None
             f"the code alone takes about {code} bytes of L2, {target.l2_budget} are free", hint="a larger --l2"
         )
     tiles = []
-    for i, (node, packed) in enumerate(zip(graph.nodes, lowered.packed, strict=True)):
-        tiles.append(choose(node, _shapes(graph, node), packed, target.l1_budget, target.cluster.cores))
+    choose = chooser or cheapest(IssParams.of(target))
+    for i, space in enumerate(spaces(lowered, target)):
+        tiles.append(choose(space))
         if progress:
             progress("tile", i + 1, len(graph.nodes))
     memories = [
@@ -60,6 +70,15 @@ def make_plan(lowered: Lowered, target: Target, progress: Progress | None = None
     ]
     layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)
     return _assemble(lowered, target, tiles, memories, layout, code)
+
+
+def spaces(lowered: Lowered, target: Target) -> list[LayerSpace]:
+    """The tiles of every layer."""
+    graph = lowered.graph
+    return [
+        LayerSpace(node, tuple(_shapes(graph, node)), packed, target.cluster.cores, target.l1_budget)
+        for node, packed in zip(graph.nodes, lowered.packed, strict=True)
+    ]
 
 
 def _shapes(graph: Graph, node: Node) -> list[tuple[int, int, int]]:
@@ -131,6 +150,7 @@ def _assemble(
     layers, l3 = [], 0
     for i, (node, tile, memory) in enumerate(zip(graph.nodes, tiles, memories, strict=True)):
         module = LAYERS[node.op]
+        constants = module.constants(node.attrs)
         weights = None
         if memory.packed:
             weights = _weights(memory, layout.choice.weights[i], l3, f"w{i}")
@@ -155,7 +175,8 @@ def _assemble(
                 stripe_rows=memory.stripe_rows if striped else memory.geometry.out[0],
                 direct=memory.geometry.direct,
                 l1=tile.l1,
-                form=module.constants(node.attrs).get("form", ""),
+                form=constants.get("form", ""),
+                turned=constants.get("turned", False),
             )
         )
     return Plan(

@@ -174,7 +174,7 @@ def run_depthwise(call: Callable[..., Any], seed: int, win: Sliding, c: int, cor
     layer = LAYERS["depthwise"]
     attrs = ConvAttrs(win.window, w[..., None], consts.bias, consts.requant, pad_value, c)
     rows = layer.tile_constants(attrs, (*win.hw_out, c), cores)["rows"]
-    fields = [*win.hw_in, c, *win.hw_out, *win.fields, pad_value, rows, *consts.clip]
+    fields = [*win.hw_in, c, *win.hw_out, *win.fields, pad_value, rows, 0, *consts.clip]
     scratch, y = call("depthwise", fields, [x.astype(np.uint8), packed(layer, attrs)], acc.size, cores)
     check(y, consts.apply(acc))
     tile = TileShape((*win.hw_out, c), ((*win.hw_in, c),))

@@ -178,7 +178,7 @@ def conv(call: Call, rng: np.random.Generator, op: str) -> None:
     if op == "conv":
         late = [FORMS.index(layer.constants(attrs)["form"])]
     else:
-        late = [layer.tile_constants(attrs, cut.count, CORES)["rows"]] if op == "depthwise" else []
+        late = [layer.tile_constants(attrs, cut.count, CORES)["rows"], 0] if op == "depthwise" else []
     fields = [*sizes, *window_fields(window, cut), *extra, pad_value, *late, *clip_of(requant)]
     inputs = [as_bytes(tile), part_of(layer, attrs, cut)]
     space = layer.scratch_bytes(attrs, TileShape(cut.count, (tile.shape,)), CORES)

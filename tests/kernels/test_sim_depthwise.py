@@ -42,7 +42,7 @@ def depthwise_job(name: str, attrs: ConvAttrs, x: IntArray, cores: int = CORES, 
     scratch = layer.scratch_bytes(attrs, TileShape(out, (hwc,)), cores)
     win, rows = attrs.window, rows or layer.tile_constants(attrs, out, cores)["rows"]
     fields = ["x", "w", "y", "scratch", *hwc, *out[:2], *win.kernel, *win.stride, *win.dilation, *win.pads[:2]]
-    fields += [attrs.pad_value, rows, attrs.requant.zero_point, attrs.requant.lo, attrs.requant.hi]
+    fields += [attrs.pad_value, rows, 0, attrs.requant.zero_point, attrs.requant.lo, attrs.requant.hi]
     packed = layer.weights(attrs)
     assert packed
     inputs = {"x": np.ascontiguousarray(x.astype(np.uint8)).reshape(-1), "w": np.frombuffer(packed.data, np.uint8)}

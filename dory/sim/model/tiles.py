@@ -57,9 +57,9 @@ Kernel = Callable[[LayerPlan, Work], int]
 """Cycles of a layer's kernel for some work."""
 
 
-def pieces(layer: LayerPlan, axis: int, start: int, end: int) -> list[Piece]:
-    """Tiles along axis 0 (rows) or 1 (columns) between output elements start and end."""
-    step, out = layer.tile[axis], []
+def pieces(layer: LayerPlan, axis: int, start: int, end: int, step: int) -> list[Piece]:
+    """Tiles of `step` outputs along axis 0 (rows) or 1 (columns) between output elements start and end."""
+    out = []
     for at in range(start, end, step):
         count = min(step, end - at)
         ranges = [x.window.in_range(axis, at, at + count, x.shape[axis]) for x in layer.inputs]
@@ -97,7 +97,7 @@ class LayerTiles:
     def __init__(self, layer: LayerPlan, params: IssParams, cores: int, kernel: Kernel) -> None:
         self._layer, self._p, self._cores, self._kernel = layer, params, cores, kernel
         self._tiles: dict[object, Tile] = {}
-        self._columns = pieces(layer, 1, 0, layer.output.shape[1])
+        self._columns = pieces(layer, 1, 0, layer.output.shape[1], layer.tile[1])
         self._channels = channel_pieces(layer)
         starts = part_starts(layer)
         self._parts = {at: k for k, at in enumerate(starts)} if len(starts) > 1 else {}
@@ -106,7 +106,7 @@ class LayerTiles:
 
     def steps(self, block: Block) -> list[Step]:
         """The block's tiles in order."""
-        rows = pieces(self._layer, 0, block.h0, block.h1)
+        rows = pieces(self._layer, 0, block.h0, block.h1, self._layer.tile[0])
         channels = self._channels
         sizes = {c.count: [[self._tile(r, w, c) for w in self._columns] for r in rows] for c in channels}
         planes = [sizes[c.count] for c in channels]
@@ -142,19 +142,23 @@ class LayerTiles:
     def _make(self, r: Piece, w: Piece, c: Piece) -> Tile:
         layer, p = self._layer, self._p
         work = self._work(r, w, c)
-        even = replace(work, even=True)
         x: list[Copies] = []
         for operand, shape in zip(layer.inputs, work.inputs, strict=True):
             x += tile_copies(p, operand.shape[1], operand.shape[2], *shape, False)
         out: Operand = layer.output
         weights = layer.weights
         w_copies = (dma_copies(p, 1, 1, weights.bytes_for(c.count), False),) if weights else ()
-        cycles = self._kernel(layer, work)
+        cycles, even = self.cycles(work, (r.key, w.key, c.count))
         return Tile(
             tuple(x),
             w_copies,
             tile_copies(p, out.shape[1], out.shape[2], r.count, w.count, c.count, True),
             cycles,
-            min(self._kernel(layer, even), cycles),
+            even,
             f"{r.count}x{w.count}x{c.count}",
         )
+
+    def cycles(self, work: Work, key: object) -> tuple[int, int]:
+        """Of a tile's kernel on the busiest core, and if the work split evenly; key: equal for tiles that cost the same."""
+        cycles = self._kernel(self._layer, work)
+        return cycles, min(self._kernel(self._layer, replace(work, even=True)), cycles)

@@ -1,0 +1,185 @@
+"""The tile that the cycle model predicts to be cheapest, with a proof.
+
+Every legal tile has a bound in closed form (`dory._tiler`); the ones below a known tiling's cycles survive. For those
+the kernel cycles of all tiles and the loop's own cycles are summed exactly (`tables`): a tight bound, since only waits for
+transfers are missing. In that order the tile loop is run, event by event, until no bound is below the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from dory.graph.types import Shape
+from dory.layers.cost import Work
+from dory.sim.iss.params import IssParams
+from dory.sim.model.coefficients import Coefficients, kernel_key
+from dory.sim.model.events import LoopCosts, run_block
+from dory.sim.model.tiles import Block, pieces
+from dory.tiler.space import LayerSpace
+from dory.tiler.tables import CostTables, IntArray, PricedTiles, Sums
+
+KEPT = 64
+"""Tilings that are kept, of those that were timed."""
+TRIALS = 400
+"""Tilings that are timed before the search stops without a proof."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A tile (h, w, c), the loop order, its bytes of L1, and predicted cycles of the layer, operands in L2."""
+
+    shape: Shape
+    inputs_outer: bool
+    bytes: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search knows: tilings by cycles, the cheapest first; how many tiles are legal, fit L1, survive the first
+    bound, and were timed; no tiling takes fewer than `bound` cycles."""
+
+    tilings: tuple[Tiling, ...]
+    legal: int
+    fitting: int
+    survivors: int
+    timed: int
+    bound: int
+
+    @property
+    def best(self) -> Tiling:
+        """The cheapest one."""
+        return self.tilings[0]
+
+    @property
+    def gap(self) -> float:
+        """How far the best one may be above the optimum, as a share of it; 0 is proved."""
+        return max(self.best.cycles - self.bound, 0) / self.bound if self.bound else 0.0
+
+
+class Timer:
+    """Predicted cycles of a layer's tilings."""
+
+    def __init__(self, space: LayerSpace, coefficients: Coefficients, p: IssParams) -> None:
+        self.space, self.p, self.coefficients = space, p, coefficients
+        self.tables = CostTables(space.probe, coefficients, p, space.cores)
+        self.costs: LoopCosts = coefficients.costs(space.probe, p)
+        self.entry = coefficients.layer(space.probe)
+
+    def cycles(self, tile: Shape, inputs_outer: bool) -> int:
+        """Of a tiling whose kernel cycles `tables` has."""
+        layer = self.space.at(tile, inputs_outer)
+        steps = PricedTiles(layer, self.tables).steps(Block(0, layer.output.shape[0]))
+        return self.entry + run_block(steps, self.costs, self.p).cycles
+
+    def ideal(self) -> float:
+        """Kernel cycles of the whole layer if it split evenly into full tiles."""
+        probe = self.space.probe
+        h, w, c = probe.output.shape
+        rows, columns = pieces(probe, 0, 0, h, h)[0], pieces(probe, 1, 0, w, w)[0]
+        inputs = tuple(x.shape for x in probe.inputs)
+        work = Work((h, w, c), inputs, rows.taps * columns.taps, self.space.cores, True, (0, 0), rows.taps)
+        return float(self.coefficients.kernel(probe, work, self.p.icache_bytes)) * EVEN
+
+    def per_tile(self) -> float:
+        """Cycles that each tile takes at least beside its work."""
+        kernel = self.coefficients.kernels[kernel_key(self.space.probe)]
+        once = (1.0, *[0.0] * (len(kernel.coefficients) - 1))
+        least = float(kernel.cycles(once, self.space.cores, self.p.icache_bytes))
+        return self.costs.head + self.costs.body + self.costs.tail + least
+
+    def bounds(self, tilings: Sequence[Shape]) -> list[tuple[int, Shape, bool]]:
+        """(cycles that the tiling takes at least, tile, inputs_outer), sorted; both orders where they differ."""
+        sums = self.tables.sums(tilings)
+        by_weights, by_inputs = self._bound(tilings, sums, False), self._bound(tilings, sums, True)
+        both = (sums.spatial > 1) & (sums.tiles > sums.spatial)
+        out = list(zip(by_weights.tolist(), tilings, (False,) * len(tilings), strict=True))
+        out += [(b, t, True) for b, t, two in zip(by_inputs.tolist(), tilings, both.tolist(), strict=True) if two]
+        return sorted(out)
+
+    def _bound(self, tilings: Sequence[Shape], s: Sums, outer: bool) -> IntArray:
+        """All of core 0 but waits between the first load and the last store; or one direction's transfers, if longer."""
+        c, p, probe = self.costs, self.p, self.space.probe
+        n, spatial = s.tiles, s.spatial
+        parts = n // spatial  # tiles along the channels
+        slices = any(x.channels == "slice" for x in probe.inputs)
+        passes = np.where((spatial > 1) & (not outer), parts, 1)  # of inputs that are read whole
+        x_loads = n if slices else spatial * passes
+        w = probe.weights
+        w_cycles, w_loads = np.zeros_like(n), np.zeros_like(n)
+        if w:
+            again = np.where(parts > 1, spatial if outer else 1, 1) if w.group else np.ones_like(n)
+            w_cycles = again * (w.bytes // p.dma_bytes_per_cycle)
+            w_loads = (again * parts if w.group else again) - 1  # the first one costs nothing here
+        issue = c.command + p.dma_issue
+        core0 = n * (c.head + c.body + c.tail + issue) + x_loads * (c.x + issue * len(probe.inputs))
+        core0 = core0 + w_loads * (c.w + issue) + s.kernel
+        begun = c.x + c.head + (len(probe.inputs) + 1) * issue
+        lone = np.maximum(s.first - begun, 0) + np.maximum(s.last - c.tail, 0)
+        loaded = s.x_all * np.where(slices, parts, passes) + s.x_slices + w_cycles
+        return np.asarray(self.entry + np.maximum(core0 + lone, np.maximum(loaded, s.y)), np.int64)
+
+
+EVEN = 0.95  # blocks of pixels may be fuller in a tile than in the whole layer, by less than this
+
+
+def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found | None:
+    """The cheapest tilings of a layer; None when no tile fits."""
+    timer = Timer(space, coefficients, p)
+    ideal, per_tile, per_byte = timer.ideal(), timer.per_tile(), 1 / p.dma_bytes_per_cycle
+    some, legal, fitting = space.survivors(ideal, per_tile, per_byte, 0.0)
+    known = _time(timer, balanced(space), TRIALS)
+    if not known.tilings:
+        rows, legal, fitting = space.survivors(ideal, per_tile, per_byte, float("inf"))
+        if not rows:
+            return None
+        limit = float("inf")
+    else:
+        limit = known.tilings[0].cycles - timer.entry
+        rows, legal, fitting = space.survivors(ideal, per_tile, per_byte, limit)
+    done = _time(timer, [r[:3] for r in rows], TRIALS)
+    tilings = sorted({*known.tilings, *done.tilings}, key=lambda t: (t.cycles, t.bytes, t.shape, t.inputs_outer))
+    bound = min(done.bound, tilings[0].cycles)
+    return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), known.timed + done.timed, bound)
+
+
+@dataclass(frozen=True)
+class _Timed:
+    tilings: tuple[Tiling, ...]
+    timed: int
+    bound: int
+
+
+def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
+    """Time tilings by their bounds until none can be cheaper than the best one."""
+    if not tiles:
+        return _Timed((), 0, 1 << 62)
+    order = timer.bounds(tiles)
+    best, found = 1 << 62, []
+    for bound, tile, outer in order:
+        if bound > best or len(found) >= trials:
+            return _Timed(tuple(found), len(found), min(bound, best))
+        cycles = timer.cycles(tile, outer)
+        found.append(Tiling(tile, outer, timer.space.bytes(tile), cycles))
+        best = min(best, cycles)
+    return _Timed(tuple(found), len(found), best)
+
+
+def balanced(space: LayerSpace) -> list[Shape]:
+    """Tiles that cut each axis into equal parts, and fit."""
+    g = space.geometry
+    h, w, c = g.out
+    rows, columns = _parts(h, 1), _parts(w, 1) if g.split_w else [w]
+    channels = _parts(c, g.c_step) if g.split_c else [c]
+    return [
+        (th, tw, tc) for th in rows for tw in columns for tc in channels if space.bytes((th, tw, tc)) <= space.budget
+    ]
+
+
+def _parts(size: int, step: int) -> list[int]:
+    units = ceil(size / step)
+    return sorted({min(ceil(units / n) * step, size) for n in range(1, units + 1)}, reverse=True)

@@ -1,0 +1,182 @@
+"""The space of legal tiles of one layer: its sizes in L1, and the layer as the cycle model sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dory import _tiler
+from dory.graph.types import Node, Shape
+from dory.layers import LAYERS
+from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch, TileShape
+from dory.plan import GUARD, L1Buffer, LayerPlan, Operand, Weights, guarded
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSpace:
+    """A layer, the shapes of its inputs, its packed constants, a team of `cores`, and `budget` bytes of L1."""
+
+    node: Node
+    shapes: tuple[Shape, ...]
+    packed: PackedWeights | None
+    cores: int
+    budget: int
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """How the output may be cut."""
+        return LAYERS[self.node.op].geometry(self.node.attrs, self.shapes)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the layer."""
+        return LAYERS[self.node.op].macs(self.node.attrs, self.shapes)
+
+    @cached_property
+    def planes(self) -> PlaneScratch | None:
+        """The law of a scratch that depends on the tile."""
+        return LAYERS[self.node.op].plane_scratch(self.node.attrs, self.cores)
+
+    @cached_property
+    def fixed_scratch(self) -> int:
+        """Bytes of a scratch that is the same for all tiles."""
+        if self.planes:
+            return 0
+        whole = tile_shape(self.geometry, self.geometry.out)
+        return LAYERS[self.node.op].scratch_bytes(self.node.attrs, whole, self.cores)
+
+    @cached_property
+    def probe(self) -> LayerPlan:
+        """The layer with operands in L2 and a single tile; `at` gives others."""
+        layer, geometry, node = LAYERS[self.node.op], self.geometry, self.node
+        inputs = tuple(
+            Operand(t, a.shape, a.window, a.channels, "") for t, a in zip(node.inputs, geometry.inputs, strict=True)
+        )
+        p, constants = self.packed, layer.constants(node.attrs)
+        weights = Weights("resident", len(p.data), p.group, p.group_bytes, 0, "", geometry.out[2]) if p else None
+        return LayerPlan(
+            index=0,
+            name=node.name,
+            op=node.op,
+            kernel=layer.kernel,
+            source=node.source,
+            macs=self.macs,
+            inputs=inputs,
+            output=Operand(node.output, geometry.out, Access(geometry.out).window, "slice", ""),
+            weights=weights,
+            tile=geometry.out,
+            order="weights",
+            stripe_rows=geometry.out[0],
+            direct=geometry.direct,
+            l1=(),
+            form=constants.get("form", ""),
+            turned=constants.get("turned", False),
+        )
+
+    def at(self, tile: Shape, inputs_outer: bool) -> LayerPlan:
+        """The layer with a tile and a loop order."""
+        return replace(self.probe, tile=tile, order="inputs" if inputs_outer else "weights")
+
+    def buffers(self, tile: Shape) -> tuple[L1Buffer, ...]:
+        """L1 buffers of a tile."""
+        scratch = self.planes.bytes(tile) if self.planes else self.fixed_scratch
+        return l1_buffers(self.geometry, self.packed, scratch, tile)
+
+    def bytes(self, tile: Shape) -> int:
+        """L1 bytes of a tile, guards included."""
+        return self.buffers(tile)[-1].end
+
+    @property
+    def smallest(self) -> Shape:
+        """The smallest legal tile."""
+        g = self.geometry
+        _, w, c = g.out
+        return (1, 1 if g.split_w else w, min(g.c_step, c) if g.split_c else c)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for layers whose tiles cost the same."""
+        p = self.probe
+        operands = tuple((x.shape, x.window, x.channels) for x in p.inputs)
+        packed = (p.weights.group, p.weights.group_bytes, p.weights.bytes) if p.weights else ()
+        g = self.geometry
+        cut = (g.c_step, g.split_w, g.split_c)
+        return (p.op, p.form, operands, p.output.shape, packed, cut, self.fixed_scratch, self.planes, self.cores)
+
+    def survivors(
+        self, ideal: float, per_tile: float, per_byte: float, limit: float
+    ) -> tuple[list[tuple[int, int, int, int]], int, int]:
+        """Rows (h, w, c, bytes) of tiles in the budget with a bound of at most `limit` cycles; tiles; those that fit."""
+        g, p = self.geometry, self.packed
+        return _tiler.survivors(
+            g.out,
+            g.c_step,
+            g.split_w,
+            g.split_c,
+            [_row(a, g.out) for a in g.inputs],
+            p.group if p else 0,
+            p.group_bytes if p else 0,
+            self.fixed_scratch,
+            self.planes.row if self.planes else None,
+            GUARD,
+            self.budget,
+            ideal,
+            per_tile,
+            per_byte,
+            limit,
+        )
+
+
+def _row(a: Access, out: Shape) -> tuple[int, ...]:
+    """The pruner's columns of an input."""
+    top, left, bottom, right = a.window.pads
+    win = a.window
+    once = _read(a, 0, out[0]) * _read(a, 1, out[1]) * a.shape[2]
+    pads = (top + bottom, left + right)
+    return (*a.shape, win.span(0), win.span(1), *win.stride, *pads, int(a.channels == "all"), once)
+
+
+def _read(a: Access, axis: int, outputs: int) -> int:
+    """Positions of an axis that any tiling reads at least once."""
+    win, size = a.window, a.shape[axis]
+    if win.span(axis) >= win.stride[axis]:
+        ranges = [win.in_range(axis, 0, outputs, size)]
+    else:  # windows with gaps between them
+        ranges = [win.in_range(axis, o, o + 1, size) for o in range(outputs)]
+    return sum(r[1] - r[0] for r in ranges)
+
+
+def tile_shape(geometry: Geometry, tile: Shape) -> TileShape:
+    """The largest input tiles that an output tile of this size reads."""
+    return TileShape(tile, tuple(input_tile(a, tile) for a in geometry.inputs))
+
+
+def input_tile(access: Access, tile: Shape) -> Shape:
+    """(h, w, c) elements of the input that one output tile reads at most."""
+    h, w, c = access.shape
+    win = access.window
+    ih = min((tile[0] - 1) * win.stride[0] + win.span(0), h)
+    iw = min((tile[1] - 1) * win.stride[1] + win.span(1), w)
+    return ih, iw, c if access.channels == "all" else min(tile[2], c)
+
+
+def l1_buffers(geometry: Geometry, weights: PackedWeights | None, scratch: int, tile: Shape) -> tuple[L1Buffer, ...]:
+    """L1 buffers of a tile, in address order: what is loaded more than once per layer is double-buffered."""
+    th, tw, tc = (-(-o // t) for o, t in zip(geometry.out, tile, strict=True))
+    tiles, spatial = th * tw * tc, th * tw
+    wanted: list[tuple[str, int, int]] = []
+    for i, access in enumerate(geometry.inputs):
+        h, w, c = input_tile(access, tile)
+        loads = spatial if access.channels == "all" else tiles
+        wanted.append((f"x{i}", h * w * c, 2 if loads > 1 else 1))
+    if weights:
+        wanted.append(("w", weights.bytes_for(tile[2]), 2 if tc > 1 and weights.group else 1))
+    wanted.append(("y", tile[0] * tile[1] * tile[2], 2 if tiles > 1 else 1))
+    if scratch:
+        wanted.append(("scratch", scratch, 1))
+    buffers, offset = [], 0
+    for operand, size, copies in wanted:
+        buffers.append(L1Buffer(size, copies, offset, operand))
+        offset += copies * guarded(size)
+    return tuple(buffers)

@@ -1,0 +1,260 @@
+"""What all tiles of many tilings cost, as arrays: kernel cycles, and cycles of the DMA.
+
+A tiling cuts each axis into tiles of few classes (borders, the last one); a class of tiles costs the same wherever it
+lies. Costs are evaluated once for each class; transfers of a tiling are products of sums along the axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dory.graph.types import Shape
+from dory.layers import LAYERS
+from dory.layers.cost import Work
+from dory.plan import LayerPlan, Operand
+from dory.sim.iss.params import IssParams
+from dory.sim.model.coefficients import Coefficients
+from dory.sim.model.laws import dma_copies
+from dory.sim.model.tiles import LayerTiles, Piece, pieces
+
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class _Axis:
+    """Classes of tiles along one axis, numbered; of each step of the axis, its tiles in order."""
+
+    def __init__(self) -> None:
+        self.classes: list[Piece] = []
+        self.numbers: dict[object, int] = {}
+        self.cuts: dict[int, list[int]] = {}
+
+    def add(self, step: int, found: Sequence[Piece]) -> None:
+        cut = []
+        for piece in found:
+            number = self.numbers.setdefault(piece.key, len(self.numbers))
+            if number == len(self.classes):
+                self.classes.append(piece)
+            cut.append(number)
+        self.cuts[step] = cut
+
+    def counts(self, steps: Sequence[int]) -> tuple[IntArray, IntArray]:
+        """(class, how many) of each step: arrays [steps, widest], filled up with none."""
+        rows = []
+        for s in steps:
+            count: dict[int, int] = {}
+            for number in self.cuts[s]:
+                count[number] = count.get(number, 0) + 1
+            rows.append(count)
+        out = np.zeros((2, len(rows), max(map(len, rows))), np.int64)
+        for i, row in enumerate(rows):
+            out[0, i, : len(row)] = list(row)
+            out[1, i, : len(row)] = list(row.values())
+        return out[0], out[1]
+
+    def pieces(self, step: int) -> list[Piece]:
+        """The tiles of a step, in order."""
+        return [self.classes[n] for n in self.cuts[step]]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Of each tiling, cycles: of all tiles' kernels; of the transfers of its first tile and of its last store.
+
+    tiles counts all tiles, spatial those of one channel tile. x is cycles of all inputs passing once (inputs in slices:
+    each slice once), y of all outputs.
+    """
+
+    kernel: IntArray
+    tiles: IntArray
+    spatial: IntArray
+    first: IntArray
+    last: IntArray
+    x_all: IntArray
+    x_slices: IntArray
+    y: IntArray
+
+
+class CostTables:
+    """Costs of one layer's tiles, on `cores` cores."""
+
+    def __init__(self, layer: LayerPlan, coefficients: Coefficients, p: IssParams, cores: int) -> None:
+        self.layer, self.p, self.cores = layer, p, cores
+        self._coefficients = coefficients
+        self._axes = (_Axis(), _Axis(), _Axis())
+        self._settled = False
+        self._costs: dict[tuple[int, int, int, int], int] = {}
+
+    def sums(self, tilings: Sequence[Shape]) -> Sums:
+        """Over all tiles of each tiling (h, w, c)."""
+        steps = np.array(tilings, np.int64)
+        tables, used = [], []
+        for axis in range(3):
+            some, inverse = np.unique(steps[:, axis], return_inverse=True)
+            self._cut(axis, some.tolist())
+            ids, counts = self._axes[axis].counts(some.tolist())
+            tables.append((ids[inverse], counts[inverse]))
+            used.append((some.tolist(), inverse))
+        spatial = tables[0][1].sum(1) * tables[1][1].sum(1)
+        found = LAYERS[self.layer.op].settings(self.layer, steps, self.cores)
+        self._settled = found is not None
+        settings = np.zeros(len(steps), np.int64) if found is None else found
+        return Sums(self._kernels(tables, settings), spatial * tables[2][1].sum(1), spatial, *self._transfers(used))
+
+    def setting(self, tile: Shape) -> int:
+        """`Layer.settings` of a tiling."""
+        found = LAYERS[self.layer.op].settings(self.layer, np.array([tile], np.int64), self.cores)
+        return 0 if found is None else int(found[0])
+
+    def cost(self, key: tuple[object, object, int], setting: int) -> int:
+        """Cycles of a tile of these classes along the axes, which `sums` has met."""
+        rows, columns, channels = self._axes
+        c = channels.numbers[Piece(0, key[2], (), 0).key]
+        return self._costs[rows.numbers[key[0]], columns.numbers[key[1]], c, setting]
+
+    def _kernels(self, tables: Sequence[tuple[IntArray, IntArray]], settings: IntArray) -> IntArray:
+        (r, kr), (w, kw), (c, kc) = tables
+        times = kr[:, :, None, None] * kw[:, None, :, None] * kc[:, None, None, :]
+        sizes = [len(a.classes) for a in self._axes]
+        code = settings[:, None, None, None] * sizes[0] + r[:, :, None, None]
+        code = (code * sizes[1] + w[:, None, :, None]) * sizes[2] + c[:, None, None, :]
+        some, inverse = np.unique(code, return_inverse=True)
+        wanted = np.zeros(len(some), bool)
+        np.logical_or.at(wanted, inverse.reshape(-1), times.reshape(-1) > 0)
+        keys = [_digits(k, sizes) for k in some[wanted].tolist()]
+        self._evaluate([k for k in keys if k not in self._costs])
+        cost = np.zeros(len(some), np.int64)
+        cost[wanted] = [self._costs[k] for k in keys]
+        return (cost[inverse].reshape(times.shape) * times).sum((1, 2, 3))
+
+    def _cut(self, axis: int, steps: Sequence[int]) -> None:
+        out = self.layer.output.shape
+        for step in steps:
+            if step in self._axes[axis].cuts:
+                continue
+            if axis < 2:
+                found = pieces(self.layer, axis, 0, out[axis], step)
+            else:
+                found = [Piece(at, min(step, out[2] - at), (), 0) for at in range(0, out[2], step)]
+            self._axes[axis].add(step, found)
+
+    def _evaluate(self, keys: Sequence[tuple[int, int, int, int]]) -> None:
+        """Kernel cycles of tiles of (row class, column class, channel class, setting)."""
+        if not keys:
+            return
+        layer = self.layer
+        rows, columns, channels = ([a.classes[k[i]] for k in keys] for i, a in enumerate(self._axes))
+        h, w, c = (np.array([p.count for p in axis], np.int64) for axis in (rows, columns, channels))
+        inputs = tuple(
+            (
+                np.array([p.inputs[i] for p in rows]),
+                np.array([p.inputs[i] for p in columns]),
+                np.full_like(c, x.shape[2]) if x.channels == "all" else c,
+            )
+            for i, x in enumerate(layer.inputs)
+        )
+        taps_h, taps_w = (np.array([p.taps for p in axis], np.int64) for axis in (rows, columns))
+        pad = (np.array([p.pad for p in rows]), np.array([p.pad for p in columns]))
+        setting = np.array([k[3] for k in keys], np.int64)
+        work = Work(
+            (h, w, c),
+            inputs,
+            taps_h * taps_w,
+            self.cores,
+            pad=pad,
+            tap_rows=taps_h,
+            setting=setting,
+            settled=self._settled,
+        )
+        found = self._coefficients.kernel(layer, work, self.p.icache_bytes)
+        cycles = np.rint(np.broadcast_to(found, h.shape)).astype(np.int64).tolist()
+        self._costs.update(zip(keys, cycles, strict=True))
+
+    def _transfers(self, used: Sequence[tuple[list[int], IntArray]]) -> list[IntArray]:
+        """first, last, x_all, x_slices, y of Sums."""
+        zero = np.zeros(len(used[0][1]), np.int64)
+        first, x_all, x_slices = zero, zero, zero
+        for i, x in enumerate(self.layer.inputs):
+            every, begin, _ = self._moved(used, x, i, False)
+            first = first + begin
+            if x.channels == "all":
+                x_all = x_all + every
+            else:
+                x_slices = x_slices + every
+        w = self.layer.weights
+        if w:
+            sizes = [w.bytes_for(step) for step in used[2][0]]
+            first = first + -(-np.array(sizes, np.int64) // self.p.dma_bytes_per_cycle)[used[2][1]]
+        y, _, last = self._moved(used, self.layer.output, -1, True)
+        return [first, last, x_all, x_slices, y]
+
+    def _moved(
+        self, used: Sequence[tuple[list[int], IntArray]], operand: Operand, i: int, outward: bool
+    ) -> tuple[IntArray, IntArray, IntArray]:
+        """Cycles of the DMA for all tiles of an operand (input i, -1: the output), for its first, for its last one."""
+        (h, h_of), (w, w_of), (c, c_of) = used
+        rows, columns = ([self._sizes(axis, s, i) for s in steps] for axis, steps in ((0, h), (1, w)))
+        sliced = i < 0 or operand.channels == "slice"
+        depths = [self._sizes(2, s, -1) if sliced else [operand.shape[2]] for s in c]
+        out = []
+        for pick in (None, 0, -1):
+            r, col, d = (
+                [x if pick is None else [x[pick]] for x in axis] for axis in (rows, columns, depths)
+            )  # of each step the sizes that count
+            out.append(self._lines(operand, r, col, d, (h_of, w_of, c_of), outward))
+        return out[0], out[1], out[2]
+
+    def _sizes(self, axis: int, step: int, i: int) -> list[int]:
+        found = self._axes[axis].pieces(step)
+        return [p.count if i < 0 else p.inputs[i] for p in found]
+
+    def _lines(
+        self,
+        operand: Operand,
+        rows: list[list[int]],
+        columns: list[list[int]],
+        depths: list[list[int]],
+        of: tuple[IntArray, IntArray, IntArray],
+        outward: bool,
+    ) -> IntArray:
+        """As dory_tile.h moves them: whole, in lines of some columns, or of some channels."""
+        width, channels = operand.shape[1], operand.shape[2]
+        p = self.p
+        r = np.array([sum(x) for x in rows], np.int64)[of[0]]
+        whole = -(-r * width * channels // p.dma_bytes_per_cycle)
+        line = [sum(_line(p, n * channels, outward) for n in x if n) for x in columns]
+        cols = np.array([sum(x) for x in columns], np.int64)[of[1]]
+        deep = np.array([sum(_line(p, n, outward) for n in x) for x in depths], np.int64)[of[2]]
+        all_columns = np.array([x == [width] for x in columns])[of[1]]
+        all_channels = np.array([x == [channels] for x in depths])[of[2]]
+        by_lines = r * np.array(line, np.int64)[of[1]]
+        return np.where(all_channels, np.where(all_columns, whole, by_lines), r * cols * deep)
+
+
+def _digits(code: int, sizes: Sequence[int]) -> tuple[int, int, int, int]:
+    """The classes and the setting of a code."""
+    code, c = divmod(code, sizes[2])
+    code, w = divmod(code, sizes[1])
+    setting, r = divmod(code, sizes[0])
+    return r, w, c, setting
+
+
+def _line(p: IssParams, size: int, outward: bool) -> int:
+    """DMA cycles of a line of a two-dimensional command."""
+    return dma_copies(p, 1, 2, size, outward).cycles // 2
+
+
+class PricedTiles(LayerTiles):
+    """Tiles whose kernel cycles come from tables."""
+
+    def __init__(self, layer: LayerPlan, tables: CostTables) -> None:
+        super().__init__(layer, tables.p, tables.cores, lambda *_: 0)
+        self._tables, self._setting = tables, tables.setting(layer.tile)
+
+    def cycles(self, work: Work, key: object) -> tuple[int, int]:
+        """From the tables, which have met the tile; no share of it is known."""
+        found = self._tables.cost(key, self._setting)  # type: ignore[arg-type]
+        return found, found
