@@ -55,7 +55,7 @@ class L2Buffer(Buffer):
 
 @dataclass(frozen=True)
 class L1Buffer(Buffer):
-    """A buffer in the L1 arena; operand is x0, x1, ..., w, y or scratch."""
+    """A buffer in the L1 arena; operand is x0, x1, ..., w, y, scratch; sums, heads and tails of layers in steps."""
 
     operand: str
 
@@ -108,7 +108,7 @@ class LayerPlan:
     """One layer: tiles of `tile` (h, w, c) outputs in L1, inside stripes of stripe_rows output rows.
 
     form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form). turned: the kernel takes
-    a tile's columns for its rows.
+    a tile's columns for its rows. depth: input channels of a step, where a tile adds them up in several (0: all at once).
     Order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
     layers run on L2 without tiles.
     """
@@ -129,6 +129,7 @@ class LayerPlan:
     l1: tuple[L1Buffer, ...]
     form: str = ""
     turned: bool = False
+    depth: int = 0
 
     @property
     def l1_bytes(self) -> int:

@@ -124,7 +124,8 @@ typedef struct {
   B_LEAVE XP_FUNCTION_END(name)
 
 /* The same over several runs, whose addresses come from a table. Outer hardware loop: runs. */
-#define B_RUNS(name, START, CHANNEL) \
+#define B_RUNS(name, START, CHANNEL) B_RUNS_TO(name, START, B_FINISH(CHANNEL))
+#define B_RUNS_TO(name, START, FINISH) \
   XP_FUNCTION(name)                  \
   B_ENTER                            \
   "lw x3, 44(a0)\nsw x3, 60(sp)\n"                                                                                     \
@@ -136,7 +137,7 @@ typedef struct {
   XP_LP_SETUP(0, x4, 24) B_STEP(XP_SDOTUSP_B)                                                                          \
   XP_LW_POST(x28, 4, x3) XP_LW_POST(x29, 4, x3) XP_LW_POST(x30, 4, x3) XP_LW_POST(x31, 4, x3)                          \
   "lw x3, 76(sp)\n"                                                                                                    \
-  B_FINISH(CHANNEL)                                                                                                    \
+  FINISH                                                                                                               \
   "lw x25, 72(sp)\naddi x25, x25, -1\nsw x25, 72(sp)\n"                                                                \
   "bne x25, x0, 1b\n"                                                                                                  \
   B_LEAVE XP_FUNCTION_END(name)
@@ -215,6 +216,7 @@ typedef struct {
   "bne x5, x0, 1b\n"                                                                                                  \
   B_LEAVE XP_FUNCTION_END(name)
 
+#ifndef DORY_BLOCK_MACROS_ONLY
 __asm__(B_POINTWISE(dory_pointwise_narrow, -1, B_STEP(XP_DOTUSP_B), B_NARROW, 124));
 __asm__(B_POINTWISE(dory_pointwise_mul15, 0, B_BIASES, B_MUL15, 132));
 __asm__(B_POINTWISE(dory_pointwise_wide, 0, B_BIASES, B_WIDE, 116));
@@ -224,6 +226,7 @@ __asm__(B5_POINTWISE(dory_pointwise5_wide, 0, B5_BIASES, B5_WIDE, 144));
 __asm__(B_RUNS(dory_runs_narrow, B_ZEROS, B_NARROW));
 __asm__(B_RUNS(dory_runs_mul15, B_BIASES, B_MUL15));
 __asm__(B_RUNS(dory_runs_wide, B_BIASES, B_WIDE));
+#endif
 /* clang-format on */
 
 void dory_pointwise_narrow(const dory_blocks_t *b);

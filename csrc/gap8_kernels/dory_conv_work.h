@@ -5,28 +5,28 @@
 #include "dory_common.h"
 #include "dory_forms.h"
 
-static int32_t round4(int32_t n) { return (n + 3) / 4 * 4; }
+static inline int32_t round4(int32_t n) { return (n + 3) / 4 * 4; }
 
-static int32_t taps_of(const dory_conv_args_t *a) { return a->win.kernel_h * a->win.kernel_w; }
+static inline int32_t taps_of(const dory_conv_args_t *a) { return a->win.kernel_h * a->win.kernel_w; }
 
-static int32_t k_of(const dory_conv_args_t *a) { return taps_of(a) * a->c_in; }
+static inline int32_t k_of(const dory_conv_args_t *a) { return taps_of(a) * a->c_in; }
 
 enum { FLAT_CHANNELS = 16, FLAT_K = 320, FIVE = 5 };
 
 /* Whether the input is gathered first, into rows of all of K without gaps. Otherwise every tap's channels are filled up
  * to whole words, and read where they are. */
-static int is_flat(const dory_conv_args_t *a) {
+static inline int is_flat(const dory_conv_args_t *a) {
   if (a->c_in % 4) return a->c_in <= FLAT_CHANNELS;
   return taps_of(a) > 1 && k_of(a) <= FLAT_K;
 }
 
-static int32_t k4_of(const dory_conv_args_t *a) {
+static inline int32_t k4_of(const dory_conv_args_t *a) {
   if (!is_flat(a)) return taps_of(a) * round4(a->c_in);
   return k_of(a) > 4 ? round4(k_of(a)) : 8; /* a pixel has at least two words */
 }
 
 /* Pixels that are gathered at a time. */
-static int32_t flat_pixels(int32_t k4) { return k4 <= 32 ? 4 * FIVE : k4 <= 64 ? 2 * FIVE : FIVE; }
+static inline int32_t flat_pixels(int32_t k4) { return k4 <= 32 ? 4 * FIVE : k4 <= 64 ? 2 * FIVE : FIVE; }
 
 #if defined(__riscv)
 #include "dory_block_asm.h"

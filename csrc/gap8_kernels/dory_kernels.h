@@ -45,6 +45,18 @@ typedef struct {
   dory_clip_t clip; /* without the zero-point, which is in the constants */
 } dory_conv_args_t;
 
+/* dory_conv_sums: the step of a convolution that adds the products of c_in of its input channels. Weights are groups of 4
+ * output channels, [taps][C4/4][4 channels][4 bytes], without constants: those are apart, for each group the biases (16
+ * bytes; not in the narrow form) and mult, add, shift of each channel (48 bytes). sums: dory_conv_sums_bytes() bytes, kept
+ * from the first step of a tile to the last one, which alone reads the constants and writes y. */
+typedef struct {
+  dory_conv_args_t conv; /* scratch: dory_conv_sums_scratch() bytes */
+  int32_t *restrict sums;
+  const uint8_t *restrict heads;
+  const uint8_t *restrict tails;
+  int32_t first, last; /* of the tile's steps */
+} dory_conv_sums_args_t;
+
 /* dory_grouped_conv: any group count (a depthwise convolution with a multiplier is one), G = 1: weights [ky][kx][c_in / groups],
  * zero-filled to a multiple of 4 bytes. The tile's output channel o is channel c_first + o of the layer and reads the c_group_in
  * input channels from ((c_first + o) / c_group_out) * c_group_in on. */
@@ -179,6 +191,7 @@ typedef struct {
 /* Arguments of any kernel that works on tiles. */
 typedef union {
   dory_conv_args_t conv;
+  dory_conv_sums_args_t conv_sums;
   dory_grouped_conv_args_t grouped_conv;
   dory_depthwise_args_t depthwise;
   dory_linear_args_t linear;
@@ -194,11 +207,15 @@ typedef union {
 /* Bytes of scratch for a team of `cores` cores: cores * 2 * K4 with K4 = kernel_h * kernel_w * c_in as a multiple of 4
  * (im2col rows of two pixels a core). */
 uint32_t dory_conv_scratch(const dory_conv_args_t *a, int32_t cores);
+uint32_t dory_conv_sums_scratch(const dory_conv_sums_args_t *a, int32_t cores);
+/* Of `sums`: 64 for each block of four pixels and four channels. */
+uint32_t dory_conv_sums_bytes(const dory_conv_sums_args_t *a);
 /* Four planes a core, of as many rows as 16 KiB hold for all cores together, of one output row at least and of all at most;
  * 0 for a dilated window. */
 uint32_t dory_depthwise_scratch(const dory_depthwise_args_t *a, int32_t cores);
 
 void dory_conv(const void *args);
+void dory_conv_sums(const void *args);
 void dory_grouped_conv(const void *args);
 void dory_depthwise(const void *args);
 void dory_linear(const void *args);

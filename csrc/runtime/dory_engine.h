@@ -32,7 +32,8 @@ typedef struct {
   uint8_t *x[DORY_MAX_INPUTS];
   uint8_t *weights;
   uint8_t *y;
-  uint8_t *l1; /* the arena, for scratch */
+  uint8_t *l1;         /* the arena, for scratch */
+  int32_t from, depth; /* input channels of the step, in layers that take them in steps (dory_sums.h) */
 } dory_tile_t;
 
 typedef struct {

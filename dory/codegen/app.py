@@ -23,6 +23,8 @@ RUNTIME_COMMON = (
     "sim.ld",
     "dory_engine.h",
     "dory_engine.c",
+    "dory_sums.h",
+    "dory_sums.c",
     "dory_ctx.h",
     "dory_device.h",
     "dory_rt.h",
@@ -70,7 +72,7 @@ def application(
     files.update(_sources(plan))
     kernels = sorted(Path(f).name for f in files if f.startswith("kernels/") and f.endswith(".c"))
     data = sorted(Path(f).name for f in files if f.startswith("data/") and f.endswith(".bin"))
-    build = {**shared, "kernels": kernels, "data": data}
+    build = {**shared, "deep": any(layer.depth for layer in plan.layers), "kernels": kernels, "data": data}
     for name, template in (("Makefile", "gap8.mk"), ("host.mk", "host.mk"), ("sim.mk", "sim.mk")):
         files[name] = _render(env, template, build)
     return dict(sorted(files.items()))
@@ -106,7 +108,7 @@ def _layer(
     l1 = {b.operand: b for b in layer.l1}
     return _render(
         env,
-        f"{layer.op}.c",
+        "conv_sums.c" if layer.depth else f"{layer.op}.c",
         {
             **shared,
             "L": layer,

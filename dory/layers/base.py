@@ -78,6 +78,26 @@ class TileShape:
     inputs: tuple[Shape, ...]
 
 
+@dataclass(frozen=True)
+class Steps:
+    """A layer that may take its `channels` input channels in steps, with the kernel dory_conv_sums."""
+
+    channels: int
+    taps: int
+    kernel_w: int
+
+    def bytes(self, tile: Shape, depth: int, cores: int) -> Mapping[str, int]:
+        """Of L1 buffers: weights of a step of `depth` channels, sums, constants, scratch, as the kernel has them."""
+        groups, blocks, deep = -(-tile[2] // 4), -(-tile[0] * tile[1] // 4), -(-depth // 4) * 4
+        return {
+            "w": groups * 4 * self.taps * deep,
+            "sums": 64 * blocks * groups,
+            "heads": 16 * groups,
+            "tails": 48 * groups,
+            "scratch": (self.kernel_w + 1) * deep + cores * 16 * (self.taps + 1),
+        }
+
+
 STRIP = 4  # output columns that a depthwise kernel computes at a time
 
 
@@ -151,6 +171,10 @@ class Layer(ABC, Generic[A]):
     def scratch_bytes(self, attrs: A, tile: TileShape, cores: int) -> int:
         """L1 bytes that the kernel needs beside its operands; equals the kernel's own C function."""
         return 0
+
+    def steps(self, attrs: A, shapes: Sequence[Shape]) -> Steps | None:
+        """How the input channels may come in steps; None when they may not."""
+        return None
 
     def plane_scratch(self, attrs: A, cores: int) -> PlaneScratch | None:
         """The law of `scratch_bytes` when that depends on the tile; None when it is the same for all tiles."""

@@ -10,12 +10,14 @@ import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape, Window
 from dory.layers import conv_cost
-from dory.layers.base import Access, Geometry, Layer, PackedWeights, TileShape
+from dory.layers.base import Access, Geometry, Layer, PackedWeights, Steps, TileShape
 from dory.layers.cost import Number, Work
 from dory.layers.rescale import Rescale, choose, pack_form
 from dory.layers.window import out_hw, taps
 from dory.plan import LayerPlan
 
+DEEP_KERNEL = "dory_conv_sums"
+"""The kernel of layers that take their input channels in steps."""
 GROUP = 4  # output channels that share a group of packed weights
 FLAT_CHANNELS = 16  # at most so many input channels are gathered when they are no multiple of 4
 FLAT_K = 320  # at most so many products of an output are gathered when they are
@@ -121,14 +123,18 @@ class Conv(Layer[ConvAttrs]):
             return int(cores * (pixels * k4 + 8))
         return int((kw + 1) * (-(-c // 4) * 4) + cores * 16 * (kh * kw + 1))
 
+    def steps(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Steps | None:
+        _, kh, kw, c = attrs.weights.shape
+        return None if _is_flat(attrs) else Steps(c, kh * kw, kw)
+
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
         return {**conv_constants(attrs), "form": _rescale(attrs).form}
 
     def cost_variant(self, layer: LayerPlan) -> str:
-        return conv_cost.variant(layer)
+        return "" if layer.depth else conv_cost.variant(layer)
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
-        return conv_cost.features(layer, work)
+        return conv_cost.step_features(layer, work) if layer.depth else conv_cost.features(layer, work)
 
 
 def _is_flat(attrs: ConvAttrs) -> bool:

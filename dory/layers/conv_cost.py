@@ -68,6 +68,35 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     )
 
 
+FIRST, LAST = 1, 2
+"""Work.setting of a step that begins the sums of a tile, and of one that makes outputs of them."""
+
+
+def step_features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """Of a step of dory_conv_sums: visits to blocks and runs made for each, units with their words, zeros, outputs."""
+    x = layer.inputs[0]
+    (kh, kw), c = x.window.kernel, work.inputs[0][2]
+    visits, units, _ = _shares(work)
+    words = -(-c // 4) * kh * kw
+    split = _border(layer, work, BLOCK) if x.window.dilation[1] == 1 else 1.0
+    split = where(c % 4 == 0, split, 1.0)
+    runs = kh * (split * kw + (1 - split))
+    first, last = work.setting % 2, work.setting // 2
+    return (
+        1.0,
+        visits,
+        visits * runs,
+        visits * runs * split,
+        units,
+        units * runs,
+        units * words,
+        where(c % 4 != 0, units * words, 0),
+        units * first,
+        units * last,
+        *(units * words * b for b in same_bank(-(-c // 4))),
+    )
+
+
 def _flat(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     """Rows of windows gathered, by pixels where there are many, else by units; then blocks of them."""
     x = layer.inputs[0]

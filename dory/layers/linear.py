@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape
-from dory.layers.base import Access, Geometry, Layer, PackedWeights
+from dory.layers import conv_cost
+from dory.layers.base import Access, Geometry, Layer, PackedWeights, Steps
 from dory.layers.cost import Number, Work, least
 from dory.layers.rescale import FORMS, Rescale, choose, pack_form
 from dory.plan import LayerPlan
@@ -53,11 +54,16 @@ class Linear(Layer[LinearAttrs]):
     def macs(self, attrs: LinearAttrs, shapes: Sequence[Shape]) -> int:
         return int(attrs.weights.size)
 
+    def steps(self, attrs: LinearAttrs, shapes: Sequence[Shape]) -> Steps:
+        return Steps(attrs.weights.shape[1], 1, 1)
+
     def constants(self, attrs: LinearAttrs) -> Mapping[str, Any]:
         return {"requant": attrs.requant, "form": _rescale(attrs).form}
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         """Groups of four outputs with their words and the tail of the input; outputs by rescale form."""
+        if layer.depth:
+            return conv_cost.step_features(layer, work)
         k = layer.inputs[0].shape[2]
         groups = work.share(work.up(work.out[2], GROUP))
         outputs = least(groups * GROUP, work.out[2])

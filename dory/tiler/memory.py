@@ -13,7 +13,8 @@ from dory.tiler.packing import Block
 
 STRIPE_BYTES = 24 * 1024  # wanted size of one stripe buffer
 PART_BYTES = 24 * 1024  # wanted size of one part of streamed weights
-SLOTS = (2, 4, 8, 16)  # parts in L2 at a time; besides all of them
+LARGE_TILE = 64 * 1024  # weights of a tile of which parts may be smaller
+SLOTS = (1, 2, 4, 8, 16)  # parts in L2 at a time; besides all of them
 LEADS = (0, 1, 2, 4, 8)  # layers ahead at which the first reads start
 ALIGN = 4  # of every L3 transfer
 SLACK = 2 * ALIGN  # a stripe's first and last row may start and end inside a word
@@ -56,7 +57,10 @@ class LayerMemory:
         if not self.packed:
             return (None,)
         out: list[Streaming | None] = [None]
-        for channels in sorted({self.part_channels, self.geometry.out[2]}):
+        channels_of_parts = {self.part_channels, self.geometry.out[2]}
+        if self.packed.group and self.packed.group_bytes > PART_BYTES // 2:
+            channels_of_parts.add(self.packed.group)
+        for channels in sorted(channels_of_parts):
             parts = ceil(self.geometry.out[2] / channels)
             size = self.packed.bytes_for(channels)
             for slots in [k for k in SLOTS if k < parts] + [parts]:
@@ -96,11 +100,13 @@ class LayerMemory:
 
     @property
     def part_channels(self) -> int:
-        """Output channels per part of streamed weights, whole tiles; a tile of all channels loads its weights once."""
+        """Output channels per part of streamed weights: whole tiles, unless a tile's weights are much for L2; a tile of all
+        channels loads its weights once."""
         c = self.geometry.out[2]
         if self.packed is None or self.packed.group == 0:
             return c
-        return min(max(PART_BYTES // self.packed.bytes_for(self.tile_c), 1) * self.tile_c, c)
+        step = self.tile_c if self.packed.bytes_for(self.tile_c) <= LARGE_TILE else self.packed.group
+        return min(max(PART_BYTES // self.packed.bytes_for(step), 1) * step, c)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dory.errors import PlanError
 from dory.graph.types import Graph, Node, Tensor
 from dory.layers import LAYERS
+from dory.layers.conv import DEEP_KERNEL
 from dory.layers.base import Access, Geometry, PackedWeights
 from dory.plan import SCHEMA, L2Buffer, LayerPlan, Operand, Plan, Port, Weights
 from dory.sim.iss.params import IssParams
@@ -163,7 +164,7 @@ def _assemble(
                 index=i,
                 name=node.name,
                 op=node.op,
-                kernel=module.kernel,
+                kernel=DEEP_KERNEL if tile.depth else module.kernel,
                 source=node.source,
                 macs=module.macs(node.attrs, _shapes(graph, node)),
                 inputs=inputs,
@@ -177,6 +178,7 @@ def _assemble(
                 l1=tile.l1,
                 form=constants.get("form", ""),
                 turned=constants.get("turned", False),
+                depth=tile.depth,
             )
         )
     return Plan(

@@ -18,24 +18,29 @@ from dory.layers.cost import Work
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import Coefficients, kernel_key
 from dory.sim.model.events import LoopCosts, run_block
-from dory.sim.model.tiles import Block, pieces
-from dory.tiler.space import LayerSpace
+from dory.sim.model.tiles import Block, LayerTiles, pieces
+from dory.tiler.space import LayerSpace, input_tile
 from dory.tiler.tables import CostTables, IntArray, PricedTiles, Sums
 
 KEPT = 64
 """Tilings that are kept, of those that were timed."""
+DEEP_BYTES = 8192
+"""Bytes of the weights of four outputs from which on steps over the input channels are tried."""
+DEEP_TRIALS = 40
 TRIALS = 400
 """Tilings that are timed before the search stops without a proof."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """A tile (h, w, c), the loop order, its bytes of L1, and predicted cycles of the layer, operands in L2."""
+    """A tile (h, w, c), the loop order, its bytes of L1, predicted cycles of the layer, operands in L2, and input channels
+    of a step (0: all at once)."""
 
     shape: Shape
     inputs_outer: bool
     bytes: int
     cycles: int
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,18 +136,16 @@ def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found
     """The cheapest tilings of a layer; None when no tile fits."""
     timer = Timer(space, coefficients, p)
     ideal, per_tile, per_byte = timer.ideal(), timer.per_tile(), 1 / p.dma_bytes_per_cycle
-    some, legal, fitting = space.survivors(ideal, per_tile, per_byte, 0.0)
     known = _time(timer, balanced(space), TRIALS)
-    if not known.tilings:
-        rows, legal, fitting = space.survivors(ideal, per_tile, per_byte, float("inf"))
-        if not rows:
-            return None
-        limit = float("inf")
-    else:
-        limit = known.tilings[0].cycles - timer.entry
-        rows, legal, fitting = space.survivors(ideal, per_tile, per_byte, limit)
+    steps = in_steps(timer, bool(known.tilings))
+    limit = min((t.cycles - timer.entry for t in (*known.tilings, *steps)), default=float("inf"))
+    rows, legal, fitting = space.survivors(ideal, per_tile, per_byte, limit)
     done = _time(timer, [r[:3] for r in rows], TRIALS)
-    tilings = sorted({*known.tilings, *done.tilings}, key=lambda t: (t.cycles, t.bytes, t.shape, t.inputs_outer))
+    tilings = sorted(
+        {*known.tilings, *done.tilings, *steps}, key=lambda t: (t.cycles, t.bytes, t.shape, t.inputs_outer)
+    )
+    if not tilings:
+        return None
     bound = min(done.bound, tilings[0].cycles)
     return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), known.timed + done.timed, bound)
 
@@ -171,13 +174,58 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
 
 def balanced(space: LayerSpace) -> list[Shape]:
     """Tiles that cut each axis into equal parts, and fit."""
+    return [tile for tile in _balanced(space) if space.bytes(tile) <= space.budget]
+
+
+def _balanced(space: LayerSpace) -> list[Shape]:
     g = space.geometry
     h, w, c = g.out
     rows, columns = _parts(h, 1), _parts(w, 1) if g.split_w else [w]
     channels = _parts(c, g.c_step) if g.split_c else [c]
-    return [
-        (th, tw, tc) for th in rows for tw in columns for tc in channels if space.bytes((th, tw, tc)) <= space.budget
-    ]
+    return [(th, tw, tc) for th in rows for tw in columns for tc in channels]
+
+
+def in_steps(timer: Timer, found: bool) -> list[Tiling]:
+    """The cheapest tilings that take the input channels in steps, where nothing else is `found` and for layers with so many
+    weights that they may pay.
+
+    Balanced tiles only, timed in the order of a bound; there is no proof for them.
+    """
+    space, deep = timer.space, timer.space.deep
+    if deep is None or (4 * deep.taps * deep.channels < DEEP_BYTES and found):
+        return []
+    rows = []
+    for depth in _parts(deep.channels, 4):
+        if depth < deep.channels:
+            for tile in _balanced(space):
+                end = space.deep_buffers(tile, depth)[-1].end
+                if end <= space.budget:
+                    rows.append((_steps_bound(timer, tile, depth), tile, depth, end))
+    rows.sort()
+    timed: list[Tiling] = []
+    for bound, tile, depth, end in rows[:DEEP_TRIALS]:
+        if timed and bound > min(t.cycles for t in timed):
+            break
+        layer = space.deep_at(tile, depth)
+        kernel = lambda x, work: round(timer.coefficients.kernel(x, work, timer.p.icache_bytes))  # noqa: E731
+        steps = LayerTiles(layer, timer.p, space.cores, kernel).steps(Block(0, layer.output.shape[0]))
+        cycles = timer.entry + run_block(steps, timer.costs, timer.p).cycles
+        timed.append(Tiling(tile, False, end, cycles, depth))
+    return timed
+
+
+def _steps_bound(timer: Timer, tile: Shape, depth: int) -> float:
+    """About the cycles of a tiling in steps: its loop and its transfers."""
+    space, deep = timer.space, timer.space.deep
+    assert deep
+    th, tw, tc = (ceil(o / t) for o, t in zip(space.geometry.out, tile, strict=True))
+    steps = th * tw * tc * ceil(deep.channels / depth)
+    h, w, _ = input_tile(space.geometry.inputs[0], tile)
+    moved = th * tw * tc * (h * w * deep.channels + 4 * deep.taps * deep.channels * ceil(tile[2] / 4))
+    fours = ceil(tile[0] * tile[1] / 4) * 4 / (tile[0] * tile[1])
+    work = space.macs * fours / (2.4 * space.cores)
+    groups = ceil(tile[2] / 4)
+    return steps * (timer.per_tile() + groups * (timer.costs.command + timer.p.dma_issue)) + max(work, moved / 8)
 
 
 def _parts(size: int, step: int) -> list[int]:

@@ -9,7 +9,8 @@ from functools import cached_property
 from dory import _tiler
 from dory.graph.types import Node, Shape
 from dory.layers import LAYERS
-from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch, TileShape
+from dory.layers.conv import DEEP_KERNEL
+from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch, Steps, TileShape
 from dory.plan import GUARD, L1Buffer, LayerPlan, Operand, Weights, guarded
 
 
@@ -86,6 +87,24 @@ class LayerSpace:
     def bytes(self, tile: Shape) -> int:
         """L1 bytes of a tile, guards included."""
         return self.buffers(tile)[-1].end
+
+    @cached_property
+    def deep(self) -> Steps | None:
+        """How the input channels may come in steps."""
+        return LAYERS[self.node.op].steps(self.node.attrs, self.shapes)
+
+    def deep_at(self, tile: Shape, depth: int) -> LayerPlan:
+        """The layer with a tile and steps of `depth` input channels."""
+        return replace(self.probe, tile=tile, kernel=DEEP_KERNEL, depth=depth)
+
+    def deep_buffers(self, tile: Shape, depth: int) -> tuple[L1Buffer, ...]:
+        """L1 buffers of a tile that takes `depth` input channels at a time."""
+        assert self.deep
+        sizes = self.deep.bytes(tile, depth, self.cores)
+        h, w, _ = input_tile(self.geometry.inputs[0], tile)
+        last = 2 if tile != self.geometry.out else 1
+        wanted = [("x0", h * w * depth, 2), ("w", sizes["w"], 2), ("y", tile[0] * tile[1] * tile[2], last)]
+        return _lay_out([*wanted, *((name, sizes[name], 1) for name in ("sums", "heads", "tails", "scratch"))])
 
     @property
     def smallest(self) -> Shape:
@@ -175,6 +194,11 @@ def l1_buffers(geometry: Geometry, weights: PackedWeights | None, scratch: int, 
     wanted.append(("y", tile[0] * tile[1] * tile[2], 2 if tiles > 1 else 1))
     if scratch:
         wanted.append(("scratch", scratch, 1))
+    return _lay_out(wanted)
+
+
+def _lay_out(wanted: Sequence[tuple[str, int, int]]) -> tuple[L1Buffer, ...]:
+    """(operand, bytes, copies) one behind the other."""
     buffers, offset = [], 0
     for operand, size, copies in wanted:
         buffers.append(L1Buffer(size, copies, offset, operand))

@@ -19,12 +19,14 @@ DIRECT_CYCLES = 2.0
 
 @dataclass(frozen=True)
 class Tile:
-    """Chosen tile: (h, w, c) output elements, loop order, the L1 buffers with their offsets, and predicted cycles."""
+    """Chosen tile: (h, w, c) output elements, loop order, the L1 buffers with their offsets, predicted cycles, and
+    input channels of a step (0: all at once)."""
 
     shape: Shape
     inputs_outer: bool
     l1: tuple[L1Buffer, ...]
     cycles: int
+    depth: int = 0
 
 
 Chooser = Callable[[LayerSpace], Tile]
@@ -45,7 +47,8 @@ def cheapest(p: IssParams) -> Chooser:
                 raise infeasible(space)
             found = known[space.key] = result
         best = found.best
-        return Tile(best.shape, best.inputs_outer, space.buffers(best.shape), best.cycles)
+        buffers = space.deep_buffers(best.shape, best.depth) if best.depth else space.buffers(best.shape)
+        return Tile(best.shape, best.inputs_outer, buffers, best.cycles, best.depth)
 
     return choose
 

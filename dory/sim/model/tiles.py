@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dory.graph.types import Window
+from dory.layers.conv_cost import FIRST, LAST
 from dory.layers.cost import Work, valid_taps
 from dory.plan import LayerPlan, Operand
 from dory.sim.iss.params import IssParams
@@ -105,7 +106,9 @@ class LayerTiles:
         self._grouped = layer.weights is not None and layer.weights.group > 0
 
     def steps(self, block: Block) -> list[Step]:
-        """The block's tiles in order."""
+        """The block's tiles in order; of a layer that takes its input channels in steps, the steps of each tile."""
+        if self._layer.depth:
+            return self._deep_steps(block)
         rows = pieces(self._layer, 0, block.h0, block.h1, self._layer.tile[0])
         channels = self._channels
         sizes = {c.count: [[self._tile(r, w, c) for w in self._columns] for r in rows] for c in channels}
@@ -124,6 +127,46 @@ class LayerTiles:
             out.append((planes[c][r][w], new_x, new_c and (self._grouped or not out), part))
             last = (r, w, c)
         return out
+
+    def _deep_steps(self, block: Block) -> list[Step]:
+        """As dory_sums.c takes them: every step brings inputs and weights."""
+        layer, out = self._layer, list[Step]()
+        depth, channels = layer.depth, layer.inputs[0].shape[2]
+        starts = range(0, channels, depth)
+        rows = pieces(layer, 0, block.h0, block.h1, layer.tile[0])
+        for c in self._channels:
+            part = self._parts.get(c.at, -1)
+            for r in rows:
+                for w in self._columns:
+                    for k in starts:
+                        phase = (FIRST if k == 0 else 0) + (LAST if k + depth >= channels else 0)
+                        tile = self._deep_tile(r, w, c, min(depth, channels - k), phase)
+                        out.append((tile, True, True, part if k == 0 else -1))
+                        part = -1
+        return out
+
+    def _deep_tile(self, r: Piece, w: Piece, c: Piece, depth: int, phase: int) -> Tile:
+        key = (r.key, w.key, c.count, depth, phase)
+        found = self._tiles.get(key)
+        if found is None:
+            found = self._tiles[key] = self._make_deep(r, w, c, depth, phase)
+        return found
+
+    def _make_deep(self, r: Piece, w: Piece, c: Piece, depth: int, phase: int) -> Tile:
+        p, layer = self._p, self._layer
+        x, out = layer.inputs[0], layer.output
+        shape = (r.inputs[0], w.inputs[0], depth)
+        size = (r.count, w.count, c.count)
+        work = Work(size, (shape,), r.taps * w.taps, self._cores, False, (r.pad, w.pad), r.taps, phase, True)
+        groups, deep = -(-c.count // 4), -(-depth // 4) * 4
+        taps = x.window.kernel[0] * x.window.kernel[1]
+        weights = [dma_copies(p, groups, taps, 4 * deep, False)]
+        if phase & LAST:
+            weights += [dma_copies(p, 1, groups, n, False) for n in (16, 48) if n == 48 or layer.form != "narrow"]
+        y = tile_copies(p, out.shape[1], out.shape[2], *size, True) if phase & LAST else ()
+        cycles, even = self.cycles(work, None)
+        copies = tile_copies(p, x.shape[1], x.shape[2], *shape, False)
+        return Tile(copies, tuple(weights), y, cycles, even, f"{r.count}x{w.count}x{c.count} of {depth}")
 
     def _tile(self, r: Piece, w: Piece, c: Piece) -> Tile:
         key = (r.key, w.key, c.count)
