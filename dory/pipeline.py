@@ -21,6 +21,7 @@ from dory.sim.application import check_exit, simulate
 from dory.sim.iss import IssParams
 from dory.targets import Target
 from dory.tiler.planner import lower, make_plan
+from dory.tiler.tiles import Chooser
 from dory.verify import compare, verify_host
 
 Verify = Literal["host", "sim", "none"]
@@ -30,13 +31,17 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What a deployment may be told: input arrays by ONNX name (else seeded random data), rescale width, output."""
+    """What a deployment may be told: input arrays by ONNX name (else seeded random data), rescale width, output.
+
+    chooser: another way to choose tiles than the cycle model.
+    """
 
     output: Path
     target: Target
     inputs: Mapping[str, np.ndarray] | None = None
     rescale_bits: int = 15
     verify: Verify = "host"
+    chooser: Chooser | None = None
     force: bool = False
 
 
@@ -70,7 +75,7 @@ def deploy(model: Path, options: Options, report: Report = lambda _: None, *, gr
     values = reference.run(graph, inputs)
     done()
     done = stage("plan")
-    plan = make_plan(lowered, options.target)
+    plan = make_plan(lowered, options.target, chooser=options.chooser)
     done()
     done = stage("generate")
     files = application(plan, graph, lowered.packed, values)

@@ -107,8 +107,9 @@ class Weights:
 class LayerPlan:
     """One layer: tiles of `tile` (h, w, c) outputs in L1, inside stripes of stripe_rows output rows.
 
-    form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form). turned: the kernel takes
-    a tile's columns for its rows. depth: input channels of a step, where a tile adds them up in several (0: all at once).
+    form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form). turned: the kernel
+    takes a tile's columns for its rows. depth: input channels of a step, where a tile adds them up in several (0: all
+    at once).
     Order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
     layers run on L2 without tiles.
     """

@@ -12,11 +12,13 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import nnls
@@ -35,11 +37,13 @@ from dory.targets import Cluster, Target
 from dory.testing.accuracy import measure_in, random_networks
 from dory.testing.measure import Measured, MeasuredLayer, code_lines
 from dory.testing.random_layers import KINDS, RARE, random_layers
+from dory.tiler import baselines
 
 FILE = Path(__file__).resolve().parents[1] / "dory" / "sim" / "model" / model.FILE
 FIRST_SEED = 1_000_000  # benchmarks use others
 TEAMS = (4, 2, 1)  # besides all cores
 ROUNDS = 3
+CHOSEN = 4  # every so many networks has the planner's own tiles
 MORE = ("conv", "conv", "conv", "pointwise", *("depthwise",) * 5)  # closed forms of many terms need more samples
 SLIVERS = ("depthwise_large", "depthwise_wide", "conv", "pointwise")  # stripes of few rows
 RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several rescale forms
@@ -54,13 +58,22 @@ def sample(
 ) -> list[Measured]:
     """Simulate about `layers` random layers of each kind with random L1 budgets; bits of the rescale multipliers."""
     networks = random_networks(layers * len(kinds), first_seed, target, kinds)
+    jobs = [(net, tight, target, bits, i) for i, (net, tight) in enumerate(networks)]
     out = []
-    for i, (net, tight) in enumerate(networks):
-        show = f"\r{target.name}, {target.cluster.cores} cores, {bits} bits: network {i + 1} of {len(networks)} "
-        print(show, end="", file=sys.stderr)
-        out.append(measure_in(net, tight, target, rescale_bits=bits))
+    with ProcessPoolExecutor() as pool:
+        for i, run in enumerate(pool.map(_measure, jobs)):
+            show = f"\r{target.name}, {target.cluster.cores} cores, {bits} bits: network {i + 1} of {len(networks)} "
+            print(show, end="", file=sys.stderr)
+            out.append(run)
     print(file=sys.stderr)
     return out
+
+
+def _measure(job: tuple[onnx.ModelProto, Target, Target, int, int]) -> Measured:
+    """Most networks with tiles at random: costs are wanted of all tiles, not only of those thought to be cheap."""
+    net, tight, full, bits, i = job
+    chooser = baselines.at_random(IssParams.of(full), i) if i % CHOSEN else None
+    return measure_in(net, tight, full, rescale_bits=bits, chooser=chooser)
 
 
 class _Recorder:
@@ -85,12 +98,13 @@ def tiles_of(layer: LayerPlan, p: IssParams, cores: int) -> tuple[list[Step], li
     return steps, [samples[s[0].cycles - 2] for s in steps]
 
 
-def fit(rows: Sequence[Sequence[float]], cycles: Sequence[float]) -> np.ndarray:
-    """Coefficients >= 0 that minimise the relative error."""
+def fit(rows: Sequence[Sequence[float]], cycles: Sequence[float], floors: Mapping[int, float]) -> np.ndarray:
+    """Coefficients >= 0, and not below the floors, that minimise the relative error."""
     a, y = np.asarray(rows, float), np.asarray(cycles, float)
     scale = np.maximum(a.max(axis=0), 1e-9)
-    found, _ = nnls(a / scale / y[:, None], np.ones(len(y)), maxiter=10_000)
-    return found / scale
+    least = np.array([floors.get(i, 0.0) for i in range(a.shape[1])])
+    found, _ = nnls(a / scale / y[:, None], 1 - a @ least / y, maxiter=10_000)
+    return found / scale + least
 
 
 @dataclass
@@ -100,6 +114,7 @@ class _Rows:
     features: list[tuple[float, ...]] = field(default_factory=list)
     cycles: list[int] = field(default_factory=list)
     cold: list[float] = field(default_factory=list)
+    floors: Mapping[int, float] = field(default_factory=dict)
 
 
 def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]) -> dict[str, _Rows]:
@@ -110,7 +125,8 @@ def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]
         for layer, (_, cold) in zip(run.layers, missing, strict=True):
             _, features = tiles_of(layer.layer, p, run.plan.cores)
             assert len(features) == len(layer.kernels), (layer.layer.op, len(features), len(layer.kernels))
-            row = rows[model.kernel_key(layer.layer)]
+            row, operator = rows[model.kernel_key(layer.layer)], LAYERS[layer.layer.op]
+            row.floors = operator.cost_floors(operator.cost_variant(layer.layer))
             for i in _some(len(features)):
                 row.features.append(features[i])
                 row.cycles.append(layer.kernels[i])
@@ -123,7 +139,7 @@ def fit_kernels(rows: Mapping[str, _Rows]) -> dict[str, dict[str, Any]]:
     out = {}
     for key, r in rows.items():
         a, y, cold = np.asarray(r.features), np.asarray(r.cycles, float), np.asarray(r.cold)
-        found = fit(a, y - cold)
+        found = fit(a, y - cold, r.floors)
         error = np.abs((a @ found + cold) / y - 1)
         out[key] = {
             "coefficients": [round(float(c), 5) for c in found],
@@ -213,7 +229,7 @@ def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run
     row[column["w"]] = sum(s[2] for s in steps) if plan.weights else 0
     commands = sum(c.commands for s in steps for c in s[0].y)
     commands += sum(c.commands for s in steps if s[1] for c in s[0].x)
-    commands += sum(s[2] for s in steps) if plan.weights else 0
+    commands += sum(c.commands for s in steps if s[2] for c in s[0].w)
     row[column["command"]] = commands
     rest -= commands * p.dma_issue
     operands = [x for x in (*plan.inputs, plan.output) if x.l3_offset >= 0]
@@ -240,6 +256,9 @@ def code(target: Target) -> dict[str, float]:
             names[model.kernel_key(layers[0])] = "kernel"
             for name, part in names.items():
                 found[name] = max(found.get(name, 0), measured[part])
+    steps = baselines.at_random(IssParams.of(target), 0, deep=1.0)
+    measured, layers = code_lines(random_layers(FIRST_SEED, ("pointwise_deep",)), target, steps)
+    found[layers[0].kernel] = measured["kernel"]
     # Operators that come with others: what those leave of the lines.
     for measured, layers in several:
         known = sum({x.kernel: found.get(x.kernel, 0) for x in layers}.values())

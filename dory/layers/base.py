@@ -106,8 +106,8 @@ class PlaneScratch:
     """Scratch of `unit` planes that hold a tile's padded input, or as much of it as fits.
 
     A plane's row covers the output's columns (at least STRIP), `span` columns for the last one, in whole words; there
-    are as many rows as `limit` bytes hold, but at least `span` rows and at most all that the output rows read. turned: a
-    tile's columns are rows of planes.
+    are as many rows as `limit` bytes hold, but at least `span` rows and at most all that the output rows read.
+    turned: a tile's columns are rows of planes.
     """
 
     unit: int
@@ -185,8 +185,10 @@ class Layer(ABC, Generic[A]):
         return {}
 
     def settings(self, layer: LayerPlan, tiles: np.ndarray, cores: int) -> np.ndarray | None:
-        """A number for each tiling, rows (h, w, c) of its full tile, that the costs of all its tiles depend on; None when
-        the costs of a tile hang on nothing but itself."""
+        """A number for each tiling, rows (h, w, c) of its full tile, that the costs of all its tiles depend on.
+
+        None when the costs of a tile hang on nothing but itself.
+        """
         return None
 
     def constants(self, attrs: A) -> Mapping[str, Any]:
@@ -196,6 +198,10 @@ class Layer(ABC, Generic[A]):
     def cost_variant(self, layer: LayerPlan) -> str:
         """Which of its code paths the kernel takes, if their costs have nothing in common."""
         return ""
+
+    def cost_floors(self, variant: str) -> Mapping[int, float]:
+        """Least coefficients of some features of a code path, by position: instructions of inner loops."""
+        return {}
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
         """What the kernel does on the busiest core for one tile, as counts >= 0 that its cycles are linear in.

@@ -133,6 +133,9 @@ class Conv(Layer[ConvAttrs]):
     def cost_variant(self, layer: LayerPlan) -> str:
         return "" if layer.depth else conv_cost.variant(layer)
 
+    def cost_floors(self, variant: str) -> Mapping[int, float]:
+        return conv_cost.FLOORS.get(variant, {})
+
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         return conv_cost.step_features(layer, work) if layer.depth else conv_cost.features(layer, work)
 

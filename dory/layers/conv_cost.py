@@ -68,6 +68,8 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     )
 
 
+FLOORS = {"point": {6: 29.0, 7: 24.0}, "flat": {13: 29.0, 14: 24.0}, "runs": {9: 24.0}}
+"""A word of K takes 29 instructions for blocks of five pixels, 24 for four (dory_block_asm.h)."""
 FIRST, LAST = 1, 2
 """Work.setting of a step that begins the sums of a tile, and of one that makes outputs of them."""
 

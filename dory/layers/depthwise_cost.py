@@ -223,9 +223,9 @@ def bands_of_many(window: Window, tiles: np.ndarray, cores: int, turned: bool = 
     h, w, c = tiles.T
     if turned:
         h, w = w, h
-    found = np.zeros_like(h)
+    found: np.ndarray = np.zeros_like(h)
     if scratch is None:
-        return found
+        return np.asarray(found)
     (stride, across), kernel = window.stride, window.kernel[0]
     row = -(-((np.maximum(w, STRIP) - 1) * across + scratch.span[1]) // 4) * 4
     room = np.minimum((h - 1) * stride + kernel, np.maximum(kernel, scratch.limit // (scratch.unit * row)))
@@ -239,4 +239,4 @@ def bands_of_many(window: Window, tiles: np.ndarray, cores: int, turned: bool = 
         # As many bands as rows make, and none that no longer gives the team anything.
         better = (cost < best) & (inputs <= room) & (-(-h // rows) == bands)
         best, found = np.where(better, cost, best), np.where(better, rows, found)
-    return found
+    return np.asarray(found)

@@ -15,6 +15,7 @@ from dory.sim.model.network import estimate
 from dory.targets import Target
 from dory.testing.measure import Measured, measure
 from dory.testing.random_layers import KINDS, random_layers
+from dory.tiler.tiles import Chooser
 
 SEED = 7_000_000
 """First seed of the layers that the model is judged by; calibration never sees them."""
@@ -92,12 +93,18 @@ def random_networks(
 
 
 def measure_in(
-    net: onnx.ModelProto, target: Target, full: Target, *, kernels: bool = True, rescale_bits: int = 15
+    net: onnx.ModelProto,
+    target: Target,
+    full: Target,
+    *,
+    kernels: bool = True,
+    rescale_bits: int = 15,
+    chooser: Chooser | None = None,
 ) -> Measured:
     """Measured on `target`, or with the next larger budgets that hold the network; `full` has all of L1."""
     while True:
         try:
-            return measure(net, target, kernels=kernels, rescale_bits=rescale_bits)
+            return measure(net, target, kernels=kernels, rescale_bits=rescale_bits, chooser=chooser)
         except PlanError:
             if target.l1_budget >= full.l1_budget:
                 target = replace(target, l2_budget=target.l2_budget * 5 // 4)

@@ -14,6 +14,7 @@ from dory.plan import LayerPlan, Plan
 from dory.sim.application import Simulation, simulate
 from dory.sim.iss.params import IssParams
 from dory.targets import Target
+from dory.tiler.tiles import Chooser
 
 MAX_CYCLES = 20_000_000_000
 
@@ -42,7 +43,14 @@ class Measured:
     layers: tuple[MeasuredLayer, ...]
 
 
-def measure(model: onnx.ModelProto | Path, target: Target, *, kernels: bool = True, rescale_bits: int = 15) -> Measured:
+def measure(
+    model: onnx.ModelProto | Path,
+    target: Target,
+    *,
+    kernels: bool = True,
+    rescale_bits: int = 15,
+    chooser: Chooser | None = None,
+) -> Measured:
     """Deploy and simulate; the second inference. Without `kernels` their times are left out."""
     with tempfile.TemporaryDirectory(prefix="dory-measure-") as scratch:
         if isinstance(model, Path):
@@ -51,7 +59,7 @@ def measure(model: onnx.ModelProto | Path, target: Target, *, kernels: bool = Tr
             path = Path(scratch) / "model.onnx"
             path.write_bytes(model.SerializeToString(deterministic=True))
         app = Path(scratch) / "app"
-        deploy(path, Options(app, target, verify="none", rescale_bits=rescale_bits))
+        deploy(path, Options(app, target, verify="none", rescale_bits=rescale_bits, chooser=chooser))
         sim = simulate(app, IssParams.of(target), max_cycles=MAX_CYCLES, trace=kernels)
     return from_simulation(sim, kernels=kernels)
 
@@ -91,12 +99,14 @@ def _teams(sim: Simulation, cores: int) -> Sequence[tuple[float, float, float]]:
     return forks
 
 
-def code_lines(model: onnx.ModelProto, target: Target) -> tuple[dict[str, int], tuple[LayerPlan, ...]]:
+def code_lines(
+    model: onnx.ModelProto, target: Target, chooser: Chooser | None = None
+) -> tuple[dict[str, int], tuple[LayerPlan, ...]]:
     """Instruction cache lines that a network runs, "loop", "layer", "network" and "kernel"; and its layers."""
     with tempfile.TemporaryDirectory(prefix="dory-measure-") as scratch:
         path, app = Path(scratch) / "model.onnx", Path(scratch) / "app"
         path.write_bytes(model.SerializeToString(deterministic=True))
-        deploy(path, Options(app, target, verify="none"))
+        deploy(path, Options(app, target, verify="none", chooser=chooser))
         params = IssParams.of(target)
         sim = simulate(app, params, max_cycles=MAX_CYCLES, profile=True)
         program = sim.machine.program
@@ -113,7 +123,7 @@ def code_lines(model: onnx.ModelProto, target: Target) -> tuple[dict[str, int], 
 
 def _part(file: str, function: str) -> str:
     """What a function belongs to; "" for what does not run on the cluster. libgcc's serve kernels."""
-    if file in ("dory_engine.c", "dory_stream.c"):
+    if file in ("dory_engine.c", "dory_stream.c", "dory_sums.c"):
         return "loop"
     if file.startswith("layer_"):
         return "layer"

@@ -64,6 +64,13 @@ def _pointwise(b: QdqBuilder, rng: Rng, name: str) -> Activation:
     return b.conv(x, c, act=_act(rng), **window)  # type: ignore[arg-type]
 
 
+def _pointwise_deep(b: QdqBuilder, rng: Rng, name: str) -> Activation:
+    h, w = int(rng.integers(1, 10)), int(rng.integers(1, 10))
+    c = _pick(rng, (256, 384, 512, 576, 768, 1024))
+    x = b.input((1, c, h, w), name)
+    return b.conv(x, min(_pick(rng, (32, 64, 96, 128, 256)), 150_000 // c // 4 * 4), 1, act=_act(rng), stride=1, pads=0)
+
+
 def _depthwise(b: QdqBuilder, rng: Rng, name: str) -> Activation:
     x = _map(b, rng, name, channels=_pick(rng, _CHANNELS[2:]))
     window = _window(rng, x, (3, 3, 3, 3, 3, 5, 7, 2), (1, 1, 1, 2, 2))
@@ -188,6 +195,7 @@ RARE: Mapping[str, Callable[[QdqBuilder, Rng, str], Activation]] = MappingProxyT
         "depthwise_5x5": _depthwise_5x5,
         "depthwise_dilated": _depthwise_dilated,
         "conv_of_one": _conv_of_one,
+        "pointwise_deep": _pointwise_deep,
         "depthwise_wide": _depthwise_wide,
         "depthwise_large": _depthwise_large,
     }

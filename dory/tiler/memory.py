@@ -100,8 +100,10 @@ class LayerMemory:
 
     @property
     def part_channels(self) -> int:
-        """Output channels per part of streamed weights: whole tiles, unless a tile's weights are much for L2; a tile of all
-        channels loads its weights once."""
+        """Output channels per part of streamed weights: whole tiles, unless a tile's weights are much for L2.
+
+        A tile of all channels loads its weights once.
+        """
         c = self.geometry.out[2]
         if self.packed is None or self.packed.group == 0:
             return c

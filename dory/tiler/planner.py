@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from dory.errors import PlanError
 from dory.graph.types import Graph, Node, Tensor
 from dory.layers import LAYERS
-from dory.layers.conv import DEEP_KERNEL
 from dory.layers.base import Access, Geometry, PackedWeights
+from dory.layers.conv import DEEP_KERNEL
 from dory.plan import SCHEMA, L2Buffer, LayerPlan, Operand, Plan, Port, Weights
 from dory.sim.iss.params import IssParams
 from dory.targets import Target

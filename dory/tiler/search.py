@@ -1,8 +1,8 @@
 """The tile that the cycle model predicts to be cheapest, with a proof.
 
 Every legal tile has a bound in closed form (`dory._tiler`); the ones below a known tiling's cycles survive. For those
-the kernel cycles of all tiles and the loop's own cycles are summed exactly (`tables`): a tight bound, since only waits for
-transfers are missing. In that order the tile loop is run, event by event, until no bound is below the best.
+the kernel cycles of all tiles and the loop's own cycles are summed exactly (`tables`): a tight bound, since only waits
+for transfers are missing. In that order the tile loop is run, event by event, until no bound is below the best.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ TRIALS = 400
 
 @dataclass(frozen=True)
 class Tiling:
-    """A tile (h, w, c), the loop order, its bytes of L1, predicted cycles of the layer, operands in L2, and input channels
-    of a step (0: all at once)."""
+    """A tile (h, w, c), the loop order, its bytes of L1, and predicted cycles of the layer, operands in L2.
+
+    depth: input channels of a step (0: all at once).
+    """
 
     shape: Shape
     inputs_outer: bool
@@ -107,7 +109,7 @@ class Timer:
         return sorted(out)
 
     def _bound(self, tilings: Sequence[Shape], s: Sums, outer: bool) -> IntArray:
-        """All of core 0 but waits between the first load and the last store; or one direction's transfers, if longer."""
+        """All of core 0 but waits between the first load and the last store; one direction's transfers, if longer."""
         c, p, probe = self.costs, self.p, self.space.probe
         n, spatial = s.tiles, s.spatial
         parts = n // spatial  # tiles along the channels
@@ -162,7 +164,7 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
     if not tiles:
         return _Timed((), 0, 1 << 62)
     order = timer.bounds(tiles)
-    best, found = 1 << 62, []
+    best, found = 1 << 62, list[Tiling]()
     for bound, tile, outer in order:
         if bound > best or len(found) >= trials:
             return _Timed(tuple(found), len(found), min(bound, best))
@@ -186,9 +188,9 @@ def _balanced(space: LayerSpace) -> list[Shape]:
 
 
 def in_steps(timer: Timer, found: bool) -> list[Tiling]:
-    """The cheapest tilings that take the input channels in steps, where nothing else is `found` and for layers with so many
-    weights that they may pay.
+    """The cheapest tilings that take the input channels in steps.
 
+    Tried where nothing else is `found`, and for layers with so many weights that they may pay.
     Balanced tiles only, timed in the order of a bound; there is no proof for them.
     """
     space, deep = timer.space, timer.space.deep

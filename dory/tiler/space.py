@@ -9,8 +9,8 @@ from functools import cached_property
 from dory import _tiler
 from dory.graph.types import Node, Shape
 from dory.layers import LAYERS
-from dory.layers.conv import DEEP_KERNEL
 from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch, Steps, TileShape
+from dory.layers.conv import DEEP_KERNEL
 from dory.plan import GUARD, L1Buffer, LayerPlan, Operand, Weights, guarded
 
 
@@ -126,7 +126,7 @@ class LayerSpace:
     def survivors(
         self, ideal: float, per_tile: float, per_byte: float, limit: float
     ) -> tuple[list[tuple[int, int, int, int]], int, int]:
-        """Rows (h, w, c, bytes) of tiles in the budget with a bound of at most `limit` cycles; tiles; those that fit."""
+        """Rows (h, w, c, bytes) of tiles in the budget with a bound within `limit` cycles; tiles; those that fit."""
         g, p = self.geometry, self.packed
         return _tiler.survivors(
             g.out,

@@ -128,7 +128,8 @@ class CostTables:
         self._evaluate([k for k in keys if k not in self._costs])
         cost = np.zeros(len(some), np.int64)
         cost[wanted] = [self._costs[k] for k in keys]
-        return (cost[inverse].reshape(times.shape) * times).sum((1, 2, 3))
+        total: IntArray = (cost[inverse].reshape(times.shape) * times).sum((1, 2, 3))
+        return total
 
     def _cut(self, axis: int, steps: Sequence[int]) -> None:
         out = self.layer.output.shape

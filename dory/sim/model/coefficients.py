@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dory.layers import LAYERS
+from dory.layers.conv import DEEP_KERNEL
 from dory.layers.cost import Number, Work
 from dory.plan import LayerPlan
 from dory.resources import csrc_dir, templates_dir
@@ -26,6 +27,16 @@ from dory.sim.model.icache import missed_lines
 
 FILE = "coefficients.json"
 LOOP_TEMPLATES = ("layer.c.j2", "streams.c.j2", "network.c.j2")
+LOOP_SOURCES = (
+    "dory_engine.c",
+    "dory_engine.h",
+    "dory_sums.c",
+    "dory_sums.h",
+    "dory_stream.c",
+    "dory_stream.h",
+    "dory_tile.h",
+    "rt_sim.h",
+)
 _TEAM = (8, 4, 2, 1)
 SMALL_CACHE = 8192  # bytes
 # The timing that coefficients hang on; transfers and the instruction cache are computed from the target at hand.
@@ -178,11 +189,11 @@ def source_hashes() -> dict[str, str]:
     Comments and white space do not count.
     """
     kernels = csrc_dir() / "gap8_kernels"
-    out = {layer.kernel: _digest(_closure(kernels / f"{layer.kernel}.c")) for layer in LAYERS.values()}
+    names = sorted({layer.kernel for layer in LAYERS.values()} | {DEEP_KERNEL})
+    out = {name: _digest(_closure(kernels / f"{name}.c")) for name in names}
     runtime = csrc_dir() / "runtime"
     templates = templates_dir()
-    names = ("dory_engine.c", "dory_engine.h", "dory_stream.c", "dory_stream.h", "dory_tile.h", "rt_sim.h")
-    loop = [*(runtime / name for name in names), *(templates / name for name in LOOP_TEMPLATES)]
+    loop = [*(runtime / name for name in LOOP_SOURCES), *(templates / name for name in LOOP_TEMPLATES)]
     return {**out, "loop": _digest(loop)}
 
 

@@ -202,6 +202,9 @@ class LayerTiles:
         )
 
     def cycles(self, work: Work, key: object) -> tuple[int, int]:
-        """Of a tile's kernel on the busiest core, and if the work split evenly; key: equal for tiles that cost the same."""
+        """Of a tile's kernel on the busiest core, and if the work split evenly.
+
+        key: equal for tiles that cost the same.
+        """
         cycles = self._kernel(self._layer, work)
         return cycles, min(self._kernel(self._layer, replace(work, even=True)), cycles)

@@ -1,0 +1,106 @@
+"""Other ways to choose tiles, to compare the search with: as much L1 as possible, published weights, at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dory.graph.types import Shape
+from dory.sim.iss.params import IssParams
+from dory.sim.model.coefficients import shipped
+from dory.tiler.search import Timer, in_steps
+from dory.tiler.space import LayerSpace
+from dory.tiler.tiles import Chooser, Tile, in_place, infeasible
+
+RANDOM = 24
+"""Tiles that are drawn at random for a layer; one of the better half is taken."""
+DEEP_SHARE = 0.25
+"""How often a layer that may take its input channels in steps does, when tiles are drawn at random."""
+
+Score = Callable[[LayerSpace, Shape, int], float]
+"""(layer, tile, bytes of L1) -> how good it is."""
+
+
+def largest(space: LayerSpace, tile: Shape, size: int) -> float:
+    """Bytes of L1."""
+    return float(size)
+
+
+def weighted(space: LayerSpace, tile: Shape, size: int) -> float:
+    """DORY's objective (Burrello et al., IEEE Transactions on Computers 2021, and its public code).
+
+    Memory, and that rows, columns and channels suit eight cores with kernels of two pixels and four channels.
+    """
+    h, w, n = tile
+    score = 2e6 * ((h - 1) % 8) + 3e6 * ((w - 1) % 2) + 1e6 * ((n - 1) % 4) + 1e6 * (w * h >= 16)
+    return score + size + 1e5 * n
+
+
+def by_score(p: IssParams, score: Score) -> Chooser:
+    """The tile with the highest score, in the better of both loop orders; steps where nothing else fits."""
+
+    def choose(space: LayerSpace) -> Tile:
+        if space.geometry.direct:
+            return in_place(space)
+        rows = _fitting(space)
+        if not rows:
+            return _steps(space, p)
+        h, w, c, _ = max(rows, key=lambda r: (score(space, r[:3], r[3]), r))
+        return timed(space, p, (h, w, c))
+
+    return choose
+
+
+def at_random(p: IssParams, seed: int, deep: float = DEEP_SHARE) -> Chooser:
+    """Some tile that is not absurd, and some order: for calibration and comparisons. Deterministic.
+
+    deep: the share of layers that take their input channels in steps, of those that may.
+    """
+    rng = np.random.default_rng(seed)
+
+    def choose(space: LayerSpace) -> Tile:
+        if space.geometry.direct:
+            return in_place(space)
+        rows = _fitting(space)
+        if not rows or (space.deep and rng.random() < deep):
+            try:
+                return _steps(space, p, rng)
+            except ValueError:
+                pass
+        if not rows:
+            raise infeasible(space)
+        picks = [rows[int(i)] for i in rng.integers(0, len(rows), RANDOM)]
+        picks.sort(key=lambda r: _tiles(space, r[:3]))
+        h, w, c, _ = picks[int(rng.integers(0, RANDOM // 2))]
+        outer = bool(rng.integers(2)) and h * w < space.geometry.out[0] * space.geometry.out[1]
+        return Tile((h, w, c), outer, space.buffers((h, w, c)), max(space.macs // space.cores, 1))
+
+    return choose
+
+
+def timed(space: LayerSpace, p: IssParams, tile: Shape) -> Tile:
+    """The tile in the better order, with the model's cycles."""
+    timer = Timer(space, shipped(), p)
+    cycles, outer = min((timer.cycles(t, outer), outer) for _, t, outer in timer.bounds([tile]))
+    return Tile(tile, outer, space.buffers(tile), cycles)
+
+
+def _fitting(space: LayerSpace) -> list[tuple[int, int, int, int]]:
+    return space.survivors(0.0, 0.0, 0.0, float("inf"))[0]
+
+
+def _tiles(space: LayerSpace, tile: Shape) -> int:
+    h, w, c = (-(-o // t) for o, t in zip(space.geometry.out, tile, strict=True))
+    return h * w * c
+
+
+def _steps(space: LayerSpace, p: IssParams, rng: np.random.Generator | None = None) -> Tile:
+    """A tiling in steps: the cheapest, or one of those that were timed."""
+    found = in_steps(Timer(space, shipped(), p), False)
+    if not found:
+        if rng is None:
+            raise infeasible(space)
+        raise ValueError("no tiling in steps")
+    pick = min(found, key=lambda t: t.cycles) if rng is None else found[int(rng.integers(len(found)))]
+    return Tile(pick.shape, False, space.deep_buffers(pick.shape, pick.depth), pick.cycles, pick.depth)
