@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 def survivors(
     out: tuple[int, int, int],
-    c_step: int,
-    split_w: bool,
-    split_c: bool,
+    hs: Sequence[int],
+    ws: Sequence[int],
+    cs: Sequence[int],
     accesses: Sequence[Sequence[int]],
     group: int,
     group_bytes: int,
@@ -18,4 +18,4 @@ def survivors(
     per_tile: float,
     per_byte: float,
     limit: float,
-) -> tuple[list[tuple[int, int, int, int]], int, int]: ...
+) -> tuple[list[tuple[int, int, int, int]], int]: ...

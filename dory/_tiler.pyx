@@ -23,7 +23,7 @@ cdef inline int64_t guarded(int64_t size, int64_t guard) noexcept nogil:
 
 
 cdef struct Space:
-    int64_t h, w, c, c_step, group, group_bytes, scratch, guard, budget, inputs
+    int64_t h, w, c, group, group_bytes, scratch, guard, budget, inputs
     int64_t unit, limit, span_h, span_w, stride_h, stride_w, turned  # planes in the scratch; unit 0: none
     double ideal, per_tile, per_byte
     int32_t access[MAX_INPUTS][COLUMNS]
@@ -79,20 +79,20 @@ cdef double bound(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
     return max(compute, moved * s.per_byte)
 
 
-def survivors(out, int64_t c_step, bint split_w, bint split_c, accesses, int64_t group, int64_t group_bytes,
-              int64_t scratch, planes, int64_t guard, int64_t budget, double ideal, double per_tile, double per_byte,
-              double limit):
-    """Tiles that fit `budget` bytes and whose bound is at most `limit` cycles, and how many there are.
+def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int64_t scratch, planes, int64_t guard,
+              int64_t budget, double ideal, double per_tile, double per_byte, double limit):
+    """Tiles h x w x c, of heights hs, widths ws and channels cs (ascending), that fit `budget` bytes and whose bound is at
+    most `limit` cycles.
 
-    Returns (rows, legal, fitting): rows are (h, w, c, bytes), legal counts the tiles of the space and fitting those
-    within the budget. out is (H, W, C) in elements; accesses rows are (H, W, C, span_h, span_w, stride_h, stride_w,
-    pad_h, pad_w, all_channels, bytes that any tiling reads); sizes are bytes. planes is None or (unit, limit, span_h,
-    span_w, stride_h, stride_w, rows and columns exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is
-    ideal + per_tile a tile + per_byte a byte of the first loads, or per_byte a byte of all loads.
+    Returns (rows, fitting): rows are (h, w, c, bytes), fitting counts the tiles within the budget. out is (H, W, C) in
+    elements; accesses rows are (H, W, C, span_h, span_w, stride_h, stride_w, pad_h, pad_w, all_channels, bytes that any
+    tiling reads); sizes are bytes. planes is None or (unit, limit, span_h, span_w, stride_h, stride_w, rows and columns
+    exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is ideal + per_tile a tile +
+    per_byte a byte of the first loads, or per_byte a byte of all loads.
     """
     cdef Space s
     s.h, s.w, s.c = out
-    s.c_step, s.group, s.group_bytes, s.scratch, s.guard = c_step, group, group_bytes, scratch, guard
+    s.group, s.group_bytes, s.scratch, s.guard = group, group_bytes, scratch, guard
     s.budget, s.inputs, s.ideal, s.per_tile, s.per_byte = budget, len(accesses), ideal, per_tile, per_byte
     if s.inputs > MAX_INPUTS:
         raise ValueError("too many inputs")
@@ -103,27 +103,18 @@ def survivors(out, int64_t c_step, bint split_w, bint split_c, accesses, int64_t
     for i in range(s.inputs):
         for k in range(COLUMNS):
             s.access[i][k] = accesses[i][k]
-    cdef int64_t h, w, c, least, size, legal = 0, fitting = 0
-    cdef int64_t c_top = ceil_div(s.c, c_step) * c_step
+    cdef int64_t h, w, c, size, fitting = 0
+    cdef int64_t least = cs[0]
     rows = []
-    h = s.h
-    while h >= 1:
-        w = s.w
-        while w >= 1:
-            least = min(c_step, s.c) if split_c else s.c
-            # More channels take more room: nothing fits where the fewest do not.
+    for h in hs:
+        for w in ws:
+            # More channels take more room, but for all of them, which need no second buffers.
             if l1_bytes(&s, h, w, least) > s.budget and l1_bytes(&s, h, w, s.c) > s.budget:
-                legal += ceil_div(s.c, c_step) if split_c else 1
-            else:
-                c = c_top
-                while c >= c_step:
-                    legal += 1
-                    size = l1_bytes(&s, h, w, min(c, s.c))
-                    if size <= s.budget:
-                        fitting += 1
-                        if bound(&s, h, w, min(c, s.c)) <= limit:
-                            rows.append((h, w, min(c, s.c), size))
-                    c = c - c_step if split_c else 0
-            w = w - 1 if split_w else 0
-        h -= 1
-    return rows, legal, fitting
+                continue
+            for c in cs:
+                size = l1_bytes(&s, h, w, c)
+                if size <= s.budget:
+                    fitting += 1
+                    if bound(&s, h, w, c) <= limit:
+                        rows.append((h, w, c, size))
+    return rows, fitting

@@ -109,7 +109,8 @@ class LayerPlan:
 
     form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form). turned: the kernel
     takes a tile's columns for its rows. depth: input channels of a step, where a tile adds them up in several (0: all
-    at once).
+    at once). predicted: cycles that the tile was chosen for, operands in L2. gap: how far they may be above the
+    optimum, as a share of it.
     Order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
     layers run on L2 without tiles.
     """
@@ -131,6 +132,8 @@ class LayerPlan:
     form: str = ""
     turned: bool = False
     depth: int = 0
+    predicted: int = 0
+    gap: float = 0.0
 
     @property
     def l1_bytes(self) -> int:

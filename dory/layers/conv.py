@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from dory.graph.types import IntArray, Requant, Shape, Window
 from dory.layers import conv_cost
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, Steps, TileShape
 from dory.layers.cost import Number, Work
-from dory.layers.rescale import Rescale, choose, pack_form
+from dory.layers.rescale import Rescale, channel_rescales, choose, pack_form
 from dory.layers.window import out_hw, taps
 from dory.plan import LayerPlan
 
@@ -37,6 +38,16 @@ class ConvAttrs:
     pad_value: int
     groups: int = 1
     turned: bool = False
+
+    @cached_property
+    def rescale(self) -> Rescale:
+        """The form of all channels together."""
+        return choose(self.weights, self.bias, self.requant)
+
+    @cached_property
+    def rescales(self) -> tuple[Rescale, ...]:
+        """The form of every channel by itself."""
+        return tuple(channel_rescales(self.weights, self.bias, self.requant))
 
 
 def conv_out_shape(attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
@@ -109,7 +120,7 @@ class Conv(Layer[ConvAttrs]):
         rows = w.reshape(w.shape[0], -1)
         if _is_flat(attrs):
             rows = np.pad(rows, ((0, 0), (0, max(0, 8 - rows.shape[1]))))
-        return pack_form(rows, _rescale(attrs), GROUP)
+        return pack_form(rows, attrs.rescale, GROUP)
 
     def macs(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
         return conv_macs(attrs, shapes)
@@ -128,7 +139,7 @@ class Conv(Layer[ConvAttrs]):
         return None if _is_flat(attrs) else Steps(c, kh * kw, kw)
 
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
-        return {**conv_constants(attrs), "form": _rescale(attrs).form}
+        return {**conv_constants(attrs), "form": attrs.rescale.form}
 
     def cost_variant(self, layer: LayerPlan) -> str:
         return "" if layer.depth else conv_cost.variant(layer)
@@ -144,7 +155,3 @@ def _is_flat(attrs: ConvAttrs) -> bool:
     """is_flat of dory_conv.c."""
     _, kh, kw, c = attrs.weights.shape
     return bool(c <= FLAT_CHANNELS if c % 4 else kh * kw > 1 and kh * kw * c <= FLAT_K)
-
-
-def _rescale(attrs: ConvAttrs) -> Rescale:
-    return choose(attrs.weights, attrs.bias, attrs.requant)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dory.graph.types import IntArray, Requant, Shape
+from dory.graph.types import IntArray, Shape
 from dory.layers import depthwise_cost
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, PlaneScratch, TileShape
 from dory.layers.conv import (
@@ -27,31 +27,18 @@ from dory.layers.conv import (
 )
 from dory.layers.cost import Number, Work
 from dory.layers.depthwise_cost import band_rows, plane_scratch
-from dory.layers.rescale import FORMS, Rescale, choose
+from dory.layers.rescale import FORMS, Rescale
 from dory.plan import LayerPlan
 
 
-def channel_rescales(weights: IntArray, bias: IntArray, requant: Requant) -> list[Rescale]:
-    """The form and constants of every channel by itself; weights are [channels, ...]."""
-    n = weights.shape[0]
-    mult, shift = (np.broadcast_to(v, (n,)) for v in (requant.mult, requant.shift))
-    out = []
-    for c in range(n):
-        one = slice(c, c + 1)
-        out.append(
-            choose(weights[one], bias[one], Requant(mult[one], shift[one], requant.zero_point, requant.lo, requant.hi))
-        )
-    return out
-
-
-def pack_depthwise(weights: IntArray, bias: IntArray, requant: Requant) -> PackedWeights:
-    """Weights [channels, KH, KW] and their constants, in groups of 4 channels."""
+def pack_depthwise(weights: IntArray, rescales: Sequence[Rescale]) -> PackedWeights:
+    """Weights [channels, KH, KW] and the constants of each channel, in groups of 4 channels."""
     n, kh, kw = weights.shape
     groups = -(-n // GROUP)
     rows = np.zeros((groups * GROUP, kh, -(-kw // 4) * 4), np.int8)
     rows[:n, :, :kw] = weights
     consts = np.zeros((groups * GROUP, 4), np.int64)
-    for c, r in enumerate(channel_rescales(weights, bias, requant)):
+    for c, r in enumerate(rescales):
         (k,) = r.channels
         mult = k.mult << 16 | k.mult if r.form == "mul15" else k.mult
         consts[c] = mult, k.bias, k.add, k.shift | FORMS.index(r.form) << 8
@@ -62,7 +49,7 @@ def pack_depthwise(weights: IntArray, bias: IntArray, requant: Requant) -> Packe
 
 def form_of(attrs: ConvAttrs) -> str:
     """Forms with their numbers of channels."""
-    found = Counter(r.form for r in channel_rescales(attrs.weights, attrs.bias, attrs.requant))
+    found = Counter(r.form for r in attrs.rescales)
     return "+".join(f"{f}:{found[f]}" for f in FORMS if found[f])
 
 
@@ -86,7 +73,7 @@ class Depthwise(Layer[ConvAttrs]):
 
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
         w = attrs.weights[..., 0]
-        return pack_depthwise(w.transpose(0, 2, 1) if attrs.turned else w, attrs.bias, attrs.requant)
+        return pack_depthwise(w.transpose(0, 2, 1) if attrs.turned else w, attrs.rescales)
 
     def tuned(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> ConvAttrs:
         """Turned where strips along the columns hold fewer surplus outputs."""

@@ -74,6 +74,19 @@ def choose(weights: IntArray, bias: IntArray, requant: Requant, forms: tuple[str
     raise ValueError(f"none of the forms {forms} is exact")
 
 
+def channel_rescales(weights: IntArray, bias: IntArray, requant: Requant) -> list[Rescale]:
+    """The form and constants of every channel by itself; weights are [channels, ...]."""
+    n = weights.shape[0]
+    mult, shift = (np.broadcast_to(v, (n,)) for v in (requant.mult, requant.shift))
+    out = []
+    for c in range(n):
+        one = slice(c, c + 1)
+        out.append(
+            choose(weights[one], bias[one], Requant(mult[one], shift[one], requant.zero_point, requant.lo, requant.hi))
+        )
+    return out
+
+
 def pack_form(rows: IntArray, rescale: Rescale, group: int) -> PackedWeights:
     """Pack int8 weight rows [channels, K] in groups: biases, [K4/4][group][4 bytes], each channel's (mult, add, shift).
 

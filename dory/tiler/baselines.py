@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from dory.graph.types import Shape
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import shipped
 from dory.tiler.search import Timer, in_steps
-from dory.tiler.space import LayerSpace
+from dory.tiler.space import Bound, LayerSpace
 from dory.tiler.tiles import Chooser, Tile, in_place, infeasible
 
 RANDOM = 24
@@ -87,7 +88,7 @@ def timed(space: LayerSpace, p: IssParams, tile: Shape) -> Tile:
 
 
 def _fitting(space: LayerSpace) -> list[tuple[int, int, int, int]]:
-    return space.survivors(0.0, 0.0, 0.0, float("inf"))[0]
+    return space.survivors(space.axes, Bound(), inf)[0]
 
 
 def _tiles(space: LayerSpace, tile: Shape) -> int:

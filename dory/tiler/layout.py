@@ -6,20 +6,30 @@ The choice is made by `schedule_model`, addresses follow from `packing`. When ev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dory.errors import PlanError
 from dory.graph.types import Graph, Shape
 from dory.plan import guarded
-from dory.tiler.memory import SLACK, Choice, LayerMemory, blocks_of, lifetime, stripe_block
+from dory.tiler.memory import (
+    LARGER_STRIPES,
+    SLACK,
+    STRIPE_BYTES,
+    Choice,
+    LayerMemory,
+    blocks_of,
+    lifetime,
+    stripe_block,
+)
 from dory.tiler.packing import Block, pack
-from dory.tiler.schedule_model import decide
+from dory.tiler.schedule_model import decide, peak
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The decision with its L2 blocks, their offsets, and L3 offsets of spilled tensors."""
+    """The decision, with the layers (their stripes as large as fits), L2 blocks and offsets, L3 offsets of spilled tensors."""
 
+    layers: tuple[LayerMemory, ...]
     choice: Choice
     blocks: tuple[Block, ...]
     offsets: Mapping[str, int]
@@ -42,9 +52,30 @@ def lay_out(graph: Graph, layers: Sequence[LayerMemory], l2: int, l3: int) -> La
         blocks = blocks_of(graph, layers, found)
         offsets = pack(blocks, l2)
         if offsets is not None:
-            return _finish(graph, layers, found, blocks, offsets, l3)
+            larger, offsets = _with_larger_stripes(graph, layers, found, l2, offsets)
+            return _finish(graph, larger, found, blocks_of(graph, larger, found), offsets, l3)
         slack += l2 // 64
     raise PlanError(f"no L2 addresses found within {l2} bytes", hint="a larger --l2")
+
+
+def _with_larger_stripes(
+    graph: Graph, layers: Sequence[LayerMemory], choice: Choice, l2: int, offsets: dict[str, int]
+) -> tuple[Sequence[LayerMemory], dict[str, int]]:
+    """Layers and offsets with stripes as large as room is left for: fewer rows are read twice."""
+    layers = list(layers)
+    for i, layer in enumerate(layers):
+        if not any(t in choice.spilled for _, t in layer.operands):
+            continue
+        for times in LARGER_STRIPES:
+            larger = replace(layer, stripe_target=times * STRIPE_BYTES)
+            tried = [*layers[:i], larger, *layers[i + 1 :]]
+            if larger.stripe_rows == layer.stripe_rows or peak(blocks_of(graph, tried, choice)) > l2:
+                continue
+            packed = pack(blocks_of(graph, tried, choice), l2)
+            if packed is not None:
+                layers, offsets = tried, packed
+                break
+    return layers, offsets
 
 
 def _finish(
@@ -74,7 +105,7 @@ def _finish(
             hint="a smaller network or resolution",
         )
     l3_offsets = {t: base + at for t, at in placed.items()}
-    return Layout(choice, tuple(blocks), offsets, l3_offsets, base + top)
+    return Layout(tuple(layers), choice, tuple(blocks), offsets, l3_offsets, base + top)
 
 
 def _too_big(graph: Graph, layers: Sequence[LayerMemory], l2: int) -> PlanError:

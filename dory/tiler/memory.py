@@ -11,7 +11,8 @@ from dory.layers.base import Geometry, PackedWeights
 from dory.plan import guarded
 from dory.tiler.packing import Block
 
-STRIPE_BYTES = 24 * 1024  # wanted size of one stripe buffer
+STRIPE_BYTES = 24 * 1024  # of one stripe buffer, at first
+LARGER_STRIPES = (8, 6, 4, 3, 2)  # times that, where there is room
 PART_BYTES = 24 * 1024  # wanted size of one part of streamed weights
 LARGE_TILE = 64 * 1024  # weights of a tile of which parts may be smaller
 SLOTS = (1, 2, 4, 8, 16)  # parts in L2 at a time; besides all of them
@@ -45,6 +46,7 @@ class LayerMemory:
     packed: PackedWeights | None
     cycles: int  # what the layer takes when nothing waits for L3
     tile_c: int  # channels of a tile
+    stripe_target: int = STRIPE_BYTES  # wanted size of one stripe buffer
 
     @property
     def weight_bytes(self) -> int:
@@ -69,12 +71,12 @@ class LayerMemory:
 
     @property
     def stripe_rows(self) -> int:
-        """Output rows per stripe when an operand is in L3: full words, near STRIPE_BYTES, at least one row."""
+        """Output rows per stripe when an operand is in L3: full words, near stripe_target, at least one row."""
         h = self.geometry.out[0]
         row = self.geometry.out[1] * self.geometry.out[2]
         widest = max([row, *(a.shape[1] * a.shape[2] * a.window.stride[0] for a in self.geometry.inputs)])
         step = ALIGN // gcd(row, ALIGN)
-        rows = max(STRIPE_BYTES // widest // step, 1) * step
+        rows = max(self.stripe_target // widest // step, 1) * step
         return min(rows, h)
 
     @property

@@ -59,18 +59,35 @@ def make_plan(
         raise PlanError(
             f"the code alone takes about {code} bytes of L2, {target.l2_budget} are free", hint="a larger --l2"
         )
-    tiles = []
-    choose = chooser or cheapest(IssParams.of(target))
-    for i, space in enumerate(spaces(lowered, target)):
-        tiles.append(choose(space))
-        if progress:
-            progress("tile", i + 1, len(graph.nodes))
+    every = spaces(lowered, target)
+    if chooser:
+        tiles = [chooser(space) for space in every]
+    else:
+        tiles = cheapest(every, IssParams.of(target), lambda n: progress("tile", n, len(every)) if progress else None)
     memories = [
         LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p, t.cycles, t.shape[2])
         for n, p, t in zip(graph.nodes, lowered.packed, tiles, strict=True)
     ]
     layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)
+    memories = list(layout.layers)
+    if not chooser:
+        tiles = _within_stripes(every, tiles, memories, layout, target)
     return _assemble(lowered, target, tiles, memories, layout, code)
+
+
+def _within_stripes(
+    every: list[LayerSpace], tiles: list[Tile], memories: list[LayerMemory], layout: Layout, target: Target
+) -> list[Tile]:
+    """The tiles, where layers with operands in L3 have ones that are no higher than their stripes."""
+    high = {
+        i: m.stripe_rows
+        for i, m in enumerate(memories)
+        if m.stripe_rows < min(tiles[i].shape[0], m.geometry.out[0])
+        and any(t in layout.choice.spilled for _, t in m.operands)
+    }
+    lower_ones = cheapest([replace(every[i], rows=n) for i, n in high.items()], IssParams.of(target))
+    found = dict(zip(high, lower_ones, strict=True))
+    return [found.get(i, t) for i, t in enumerate(tiles)]
 
 
 def spaces(lowered: Lowered, target: Target) -> list[LayerSpace]:
@@ -179,6 +196,8 @@ def _assemble(
                 form=constants.get("form", ""),
                 turned=constants.get("turned", False),
                 depth=tile.depth,
+                predicted=tile.cycles,
+                gap=round(tile.gap, 6),
             )
         )
     return Plan(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from itertools import product
+from math import ceil, inf, prod
 
 import numpy as np
 
@@ -19,10 +20,10 @@ from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import Coefficients, kernel_key
 from dory.sim.model.events import LoopCosts, run_block
 from dory.sim.model.tiles import Block, LayerTiles, pieces
-from dory.tiler.space import LayerSpace, input_tile
+from dory.tiler.space import Bound, LayerSpace, input_tile, parts
 from dory.tiler.tables import CostTables, IntArray, PricedTiles, Sums
 
-KEPT = 64
+KEPT = 32
 """Tilings that are kept, of those that were timed."""
 DEEP_BYTES = 8192
 """Bytes of the weights of four outputs from which on steps over the input channels are tried."""
@@ -137,19 +138,22 @@ EVEN = 0.95  # blocks of pixels may be fuller in a tile than in the whole layer,
 def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found | None:
     """The cheapest tilings of a layer; None when no tile fits."""
     timer = Timer(space, coefficients, p)
-    ideal, per_tile, per_byte = timer.ideal(), timer.per_tile(), 1 / p.dma_bytes_per_cycle
-    known = _time(timer, balanced(space), TRIALS)
+    bound = Bound(timer.ideal(), timer.per_tile(), 1 / p.dma_bytes_per_cycle)
+    known = _time(timer, [r[:3] for r in space.survivors(space.balanced, Bound(), inf)[0]], TRIALS)
     steps = in_steps(timer, bool(known.tilings))
-    limit = min((t.cycles - timer.entry for t in (*known.tilings, *steps)), default=float("inf"))
-    rows, legal, fitting = space.survivors(ideal, per_tile, per_byte, limit)
+    limit = min((t.cycles - timer.entry for t in (*known.tilings, *steps)), default=inf)
+    rows, fitting = space.survivors(space.axes, bound, limit)
     done = _time(timer, [r[:3] for r in rows], TRIALS)
-    tilings = sorted(
-        {*known.tilings, *done.tilings, *steps}, key=lambda t: (t.cycles, t.bytes, t.shape, t.inputs_outer)
-    )
+    tilings = sorted({*known.tilings, *done.tilings, *steps}, key=_order)
     if not tilings:
         return None
-    bound = min(done.bound, tilings[0].cycles)
-    return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), known.timed + done.timed, bound)
+    least = min(done.bound, tilings[0].cycles)
+    legal = prod(map(len, space.axes))
+    return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), known.timed + done.timed + len(steps), least)
+
+
+def _order(t: Tiling) -> tuple[int, int, Shape, int, bool]:
+    return (t.cycles, t.bytes, t.shape, t.depth, t.inputs_outer)
 
 
 @dataclass(frozen=True)
@@ -174,19 +178,6 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
     return _Timed(tuple(found), len(found), best)
 
 
-def balanced(space: LayerSpace) -> list[Shape]:
-    """Tiles that cut each axis into equal parts, and fit."""
-    return [tile for tile in _balanced(space) if space.bytes(tile) <= space.budget]
-
-
-def _balanced(space: LayerSpace) -> list[Shape]:
-    g = space.geometry
-    h, w, c = g.out
-    rows, columns = _parts(h, 1), _parts(w, 1) if g.split_w else [w]
-    channels = _parts(c, g.c_step) if g.split_c else [c]
-    return [(th, tw, tc) for th in rows for tw in columns for tc in channels]
-
-
 def in_steps(timer: Timer, found: bool) -> list[Tiling]:
     """The cheapest tilings that take the input channels in steps.
 
@@ -197,9 +188,9 @@ def in_steps(timer: Timer, found: bool) -> list[Tiling]:
     if deep is None or (4 * deep.taps * deep.channels < DEEP_BYTES and found):
         return []
     rows = []
-    for depth in _parts(deep.channels, 4):
+    for depth in parts(deep.channels, 4):
         if depth < deep.channels:
-            for tile in _balanced(space):
+            for tile in product(*space.balanced):
                 end = space.deep_buffers(tile, depth)[-1].end
                 if end <= space.budget:
                     rows.append((_steps_bound(timer, tile, depth), tile, depth, end))
@@ -228,8 +219,3 @@ def _steps_bound(timer: Timer, tile: Shape, depth: int) -> float:
     work = space.macs * fours / (2.4 * space.cores)
     groups = ceil(tile[2] / 4)
     return steps * (timer.per_tile() + groups * (timer.costs.command + timer.p.dma_issue)) + max(work, moved / 8)
-
-
-def _parts(size: int, step: int) -> list[int]:
-    units = ceil(size / step)
-    return sorted({min(ceil(units / n) * step, size) for n in range(1, units + 1)}, reverse=True)

@@ -13,16 +13,32 @@ from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch, Step
 from dory.layers.conv import DEEP_KERNEL
 from dory.plan import GUARD, L1Buffer, LayerPlan, Operand, Weights, guarded
 
+Axes = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Heights, widths and channels."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Cycles that a tiling takes at least: ideal + per_tile a tile + per_byte a byte of the first loads, or of all."""
+
+    ideal: float = 0.0
+    per_tile: float = 0.0
+    per_byte: float = 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class LayerSpace:
-    """A layer, the shapes of its inputs, its packed constants, a team of `cores`, and `budget` bytes of L1."""
+    """A layer, the shapes of its inputs, its packed constants, a team of `cores`, and `budget` bytes of L1.
+
+    rows: most rows of a tile, where the layer runs in stripes (0: any).
+    """
 
     node: Node
     shapes: tuple[Shape, ...]
     packed: PackedWeights | None
     cores: int
     budget: int
+    rows: int = 0
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -120,19 +136,31 @@ class LayerSpace:
         operands = tuple((x.shape, x.window, x.channels) for x in p.inputs)
         packed = (p.weights.group, p.weights.group_bytes, p.weights.bytes) if p.weights else ()
         g = self.geometry
-        cut = (g.c_step, g.split_w, g.split_c)
+        cut = (g.c_step, g.split_w, g.split_c, self.rows)
         return (p.op, p.form, operands, p.output.shape, packed, cut, self.fixed_scratch, self.planes, self.cores)
 
-    def survivors(
-        self, ideal: float, per_tile: float, per_byte: float, limit: float
-    ) -> tuple[list[tuple[int, int, int, int]], int, int]:
-        """Rows (h, w, c, bytes) of tiles in the budget with a bound within `limit` cycles; tiles; those that fit."""
+    @cached_property
+    def axes(self) -> Axes:
+        """All heights, widths and channels of legal tiles, ascending."""
+        g = self.geometry
+        h, w, c = g.out
+        channels = [*range(g.c_step, c, g.c_step), c] if g.split_c else [c]
+        return range(1, (self.rows or h) + 1), range(1, w + 1) if g.split_w else [w], channels
+
+    @cached_property
+    def balanced(self) -> Axes:
+        """Those that cut an axis into equal parts."""
+        g = self.geometry
+        h, w, c = g.out
+        rows = parts(self.rows or h, 1)
+        return rows, parts(w, 1) if g.split_w else [w], parts(c, g.c_step) if g.split_c else [c]
+
+    def survivors(self, axes: Axes, bound: Bound, limit: float) -> tuple[list[tuple[int, int, int, int]], int]:
+        """Rows (h, w, c, bytes) of tiles in the budget with a bound within `limit` cycles; how many fit the budget."""
         g, p = self.geometry, self.packed
         return _tiler.survivors(
             g.out,
-            g.c_step,
-            g.split_w,
-            g.split_c,
+            *axes,
             [_row(a, g.out) for a in g.inputs],
             p.group if p else 0,
             p.group_bytes if p else 0,
@@ -140,11 +168,17 @@ class LayerSpace:
             self.planes.row if self.planes else None,
             GUARD,
             self.budget,
-            ideal,
-            per_tile,
-            per_byte,
+            bound.ideal,
+            bound.per_tile,
+            bound.per_byte,
             limit,
         )
+
+
+def parts(size: int, step: int) -> list[int]:
+    """Lengths, multiples of `step`, that cut `size` into as few parts each as there are; ascending."""
+    units = -(-size // step)
+    return sorted({min(-(-units // n) * step, size) for n in range(1, units + 1)})
 
 
 def _row(a: Access, out: Shape) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ lies. Costs are evaluated once for each class; transfers of a tiling are product
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,10 @@ class _Axis:
         """The tiles of a step, in order."""
         return [self.classes[n] for n in self.cuts[step]]
 
+    def of(self, numbers: IntArray, value: Callable[[Piece], int]) -> IntArray:
+        """A property of classes."""
+        return np.array([value(p) for p in self.classes], np.int64)[numbers]
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -86,7 +90,7 @@ class CostTables:
         self._coefficients = coefficients
         self._axes = (_Axis(), _Axis(), _Axis())
         self._settled = False
-        self._costs: dict[tuple[int, int, int, int], int] = {}
+        self._known: list[tuple[IntArray, IntArray, list[int]]] = []  # (codes in order, cycles, base of the codes)
 
     def sums(self, tilings: Sequence[Shape]) -> Sums:
         """Over all tiles of each tiling (h, w, c)."""
@@ -112,8 +116,13 @@ class CostTables:
     def cost(self, key: tuple[object, object, int], setting: int) -> int:
         """Cycles of a tile of these classes along the axes, which `sums` has met."""
         rows, columns, channels = self._axes
-        c = channels.numbers[Piece(0, key[2], (), 0).key]
-        return self._costs[rows.numbers[key[0]], columns.numbers[key[1]], c, setting]
+        r, w, c = rows.numbers[key[0]], columns.numbers[key[1]], channels.numbers[Piece(0, key[2], (), 0).key]
+        for codes, cycles, sizes in self._known:
+            code = ((setting * sizes[0] + r) * sizes[1] + w) * sizes[2] + c
+            at = int(np.searchsorted(codes, code))
+            if r < sizes[0] and w < sizes[1] and c < sizes[2] and at < len(codes) and codes[at] == code:
+                return int(cycles[at])
+        raise KeyError(key)
 
     def _kernels(self, tables: Sequence[tuple[IntArray, IntArray]], settings: IntArray) -> IntArray:
         (r, kr), (w, kw), (c, kc) = tables
@@ -121,14 +130,13 @@ class CostTables:
         sizes = [len(a.classes) for a in self._axes]
         code = settings[:, None, None, None] * sizes[0] + r[:, :, None, None]
         code = (code * sizes[1] + w[:, None, :, None]) * sizes[2] + c[:, None, None, :]
-        some, inverse = np.unique(code, return_inverse=True)
-        wanted = np.zeros(len(some), bool)
-        np.logical_or.at(wanted, inverse.reshape(-1), times.reshape(-1) > 0)
-        keys = [_digits(k, sizes) for k in some[wanted].tolist()]
-        self._evaluate([k for k in keys if k not in self._costs])
-        cost = np.zeros(len(some), np.int64)
-        cost[wanted] = [self._costs[k] for k in keys]
-        total: IntArray = (cost[inverse].reshape(times.shape) * times).sum((1, 2, 3))
+        present = times > 0
+        codes, inverse = np.unique(code[present], return_inverse=True)
+        cycles = self._evaluate(codes, sizes)
+        self._known.append((codes, cycles, sizes))
+        every = np.zeros(times.shape, np.int64)
+        every[present] = cycles[inverse.reshape(-1)]
+        total: IntArray = (every * times).sum((1, 2, 3))
         return total
 
     def _cut(self, axis: int, steps: Sequence[int]) -> None:
@@ -142,37 +150,35 @@ class CostTables:
                 found = [Piece(at, min(step, out[2] - at), (), 0) for at in range(0, out[2], step)]
             self._axes[axis].add(step, found)
 
-    def _evaluate(self, keys: Sequence[tuple[int, int, int, int]]) -> None:
-        """Kernel cycles of tiles of (row class, column class, channel class, setting)."""
-        if not keys:
-            return
+    def _evaluate(self, codes: IntArray, sizes: Sequence[int]) -> IntArray:
+        """Kernel cycles of tiles of (setting, row class, column class, channel class), as digits of a code."""
         layer = self.layer
-        rows, columns, channels = ([a.classes[k[i]] for k in keys] for i, a in enumerate(self._axes))
-        h, w, c = (np.array([p.count for p in axis], np.int64) for axis in (rows, columns, channels))
+        rest, c = np.divmod(codes, sizes[2])
+        rest, w = np.divmod(rest, sizes[1])
+        setting, r = np.divmod(rest, sizes[0])
+        rows, columns, channels = self._axes
+        out = (rows.of(r, _count), columns.of(w, _count), channels.of(c, _count))
         inputs = tuple(
             (
-                np.array([p.inputs[i] for p in rows]),
-                np.array([p.inputs[i] for p in columns]),
-                np.full_like(c, x.shape[2]) if x.channels == "all" else c,
+                rows.of(r, lambda p, i=i: p.inputs[i]),  # type: ignore[misc]
+                columns.of(w, lambda p, i=i: p.inputs[i]),  # type: ignore[misc]
+                np.full_like(r, x.shape[2]) if x.channels == "all" else out[2],
             )
             for i, x in enumerate(layer.inputs)
         )
-        taps_h, taps_w = (np.array([p.taps for p in axis], np.int64) for axis in (rows, columns))
-        pad = (np.array([p.pad for p in rows]), np.array([p.pad for p in columns]))
-        setting = np.array([k[3] for k in keys], np.int64)
+        tap_rows, tap_columns = rows.of(r, _taps), columns.of(w, _taps)
         work = Work(
-            (h, w, c),
+            out,
             inputs,
-            taps_h * taps_w,
+            tap_rows * tap_columns,
             self.cores,
-            pad=pad,
-            tap_rows=taps_h,
+            pad=(rows.of(r, _pad), columns.of(w, _pad)),
+            tap_rows=tap_rows,
             setting=setting,
             settled=self._settled,
         )
         found = self._coefficients.kernel(layer, work, self.p.icache_bytes)
-        cycles = np.rint(np.broadcast_to(found, h.shape)).astype(np.int64).tolist()
-        self._costs.update(zip(keys, cycles, strict=True))
+        return np.asarray(np.rint(np.broadcast_to(found, codes.shape)), np.int64)
 
     def _transfers(self, used: Sequence[tuple[list[int], IntArray]]) -> list[IntArray]:
         """first, last, x_all, x_slices, y of Sums."""
@@ -235,12 +241,16 @@ class CostTables:
         return np.where(all_channels, np.where(all_columns, whole, by_lines), r * cols * deep)
 
 
-def _digits(code: int, sizes: Sequence[int]) -> tuple[int, int, int, int]:
-    """The classes and the setting of a code."""
-    code, c = divmod(code, sizes[2])
-    code, w = divmod(code, sizes[1])
-    setting, r = divmod(code, sizes[0])
-    return r, w, c, setting
+def _count(p: Piece) -> int:
+    return p.count
+
+
+def _taps(p: Piece) -> int:
+    return p.taps
+
+
+def _pad(p: Piece) -> int:
+    return p.pad
 
 
 def _line(p: IssParams, size: int, outward: bool) -> int:

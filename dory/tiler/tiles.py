@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dory.errors import PlanError
@@ -10,7 +10,8 @@ from dory.graph.types import Shape
 from dory.plan import L1Buffer
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import shipped
-from dory.tiler.search import Found, search
+from dory.tiler.choice import decide
+from dory.tiler.search import Found, Tiling, search
 from dory.tiler.space import LayerSpace
 
 DIRECT_CYCLES = 2.0
@@ -19,38 +20,58 @@ DIRECT_CYCLES = 2.0
 
 @dataclass(frozen=True)
 class Tile:
-    """Chosen tile: (h, w, c) output elements, loop order, the L1 buffers with their offsets, predicted cycles, and
-    input channels of a step (0: all at once)."""
+    """Chosen tile: (h, w, c) output elements, loop order, the L1 buffers with their offsets, predicted cycles,
+    input channels of a step (0: all at once), and how far the cycles may be above the optimum, as a share of it."""
 
     shape: Shape
     inputs_outer: bool
     l1: tuple[L1Buffer, ...]
     cycles: int
     depth: int = 0
+    gap: float = 0.0
 
 
 Chooser = Callable[[LayerSpace], Tile]
 """A way to choose a layer's tile. PlanError when none fits."""
 
 
-def cheapest(p: IssParams) -> Chooser:
-    """The tile that the cycle model predicts to be fastest on a chip; layers that cost the same are searched once."""
+def search_all(
+    spaces: Sequence[LayerSpace], p: IssParams, progress: Callable[[int], None] | None = None
+) -> list[Found | None]:
+    """What the search finds for each layer (None: runs in place); layers that cost the same are searched once.
+
+    PlanError when no tile of a layer fits. `progress` hears how many layers are done.
+    """
     coefficients, known = shipped(), dict[object, Found]()
-
-    def choose(space: LayerSpace) -> Tile:
-        if space.geometry.direct:
-            return in_place(space)
-        found = known.get(space.key)
-        if found is None:
-            result = search(space, coefficients, p)
-            if result is None:
+    out: list[Found | None] = []
+    for space in spaces:
+        found = None
+        if not space.geometry.direct:
+            found = known.get(space.key) or search(space, coefficients, p)
+            if found is None:
                 raise infeasible(space)
-            found = known[space.key] = result
-        best = found.best
-        buffers = space.deep_buffers(best.shape, best.depth) if best.depth else space.buffers(best.shape)
-        return Tile(best.shape, best.inputs_outer, buffers, best.cycles, best.depth)
+            known[space.key] = found
+        out.append(found)
+        if progress:
+            progress(len(out))
+    return out
 
-    return choose
+
+def cheapest(spaces: Sequence[LayerSpace], p: IssParams, progress: Callable[[int], None] | None = None) -> list[Tile]:
+    """The tiles that the cycle model predicts to be fastest on a chip. Errors as of `search_all`."""
+    layers = search_all(spaces, p, progress)
+    picks = iter(decide([f for f in layers if f], spaces[0].budget if spaces else 0))
+    return [
+        in_place(space) if found is None else tile_of(space, next(picks), found.gap)
+        for space, found in zip(spaces, layers, strict=True)
+    ]
+
+
+def tile_of(space: LayerSpace, tiling: Tiling, gap: float) -> Tile:
+    """The tile of a tiling, with its buffers."""
+    shape, depth = tiling.shape, tiling.depth
+    buffers = space.deep_buffers(shape, depth) if depth else space.buffers(shape)
+    return Tile(shape, tiling.inputs_outer, buffers, tiling.cycles, depth, gap)
 
 
 def in_place(space: LayerSpace) -> Tile:
