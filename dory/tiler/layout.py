@@ -27,7 +27,7 @@ from dory.tiler.schedule_model import decide, peak
 
 @dataclass(frozen=True)
 class Layout:
-    """The decision, with the layers (their stripes as large as fits), L2 blocks and offsets, L3 offsets of spilled tensors."""
+    """The decision; layers, their stripes as large as fits; L2 blocks and offsets; L3 offsets of spilled tensors."""
 
     layers: tuple[LayerMemory, ...]
     choice: Choice

@@ -23,6 +23,8 @@ from dory.sim.model.tiles import Block, LayerTiles, pieces
 from dory.tiler.space import Bound, LayerSpace, input_tile, parts
 from dory.tiler.tables import CostTables, IntArray, PricedTiles, Sums
 
+LEAST = 4
+"""Tilings that are timed even if none of them can be the best: runners-up are wanted."""
 KEPT = 32
 """Tilings that are kept, of those that were timed."""
 DEEP_BYTES = 8192
@@ -170,7 +172,7 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
     order = timer.bounds(tiles)
     best, found = 1 << 62, list[Tiling]()
     for bound, tile, outer in order:
-        if bound > best or len(found) >= trials:
+        if (bound > best and len(found) >= LEAST) or len(found) >= trials:
             return _Timed(tuple(found), len(found), min(bound, best))
         cycles = timer.cycles(tile, outer)
         found.append(Tiling(tile, outer, timer.space.bytes(tile), cycles))
