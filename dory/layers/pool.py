@@ -14,7 +14,7 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape, Window, clip
 from dory.layers.base import Access, Geometry, Layer, PackedWeights
-from dory.layers.cost import Number, Work, where
+from dory.layers.cost import Number, Work, most, where
 from dory.layers.window import out_hw, taps
 from dory.plan import LayerPlan
 
@@ -68,7 +68,7 @@ class MaxPool(Layer[MaxPoolAttrs]):
         few = work.pixels < 2 * work.cores
         inside = (work.pad[0] == 0) & (work.pad[1] == 0) & (work.taps == 4 * work.pixels) & (c % 4 == 0)
         by_twos = window.kernel == (2, 2) and window.dilation == (1, 1)
-        columns = work.taps / (work.tap_rows * work.out[1])
+        columns = work.taps / most(work.tap_rows * work.out[1], 1)
         cores = []
         for pixels, words in zip(work.shares(work.pixels), work.shares(-(-c // 4)), strict=True):
             start, end = where(few, 0, pixels[0]), where(few, work.pixels, pixels[1])

@@ -144,9 +144,7 @@ def print_layer(e: Explanation, others: Mapping[str, int] | None) -> None:
         gain = 1 - e.roomier.cycles / best.cycles
         out(f"with twice the L1 a tile of {_name(e.roomier)} would take {gain:.1%} less")
     f = e.found
-    out(
-        f"{f.legal} tiles are legal, {f.fitting} fit L1, {f.survivors} have a low enough bound, {f.timed} were timed")
-    )
+    out(f"{f.legal} tiles are legal, {f.fitting} fit L1, {f.survivors} have a low enough bound, {f.timed} were timed")
     out("optimum of the cycle model: proved" if f.gap == 0 else f"at most {f.gap:.2%} above the optimum")
     out()
     rows = [

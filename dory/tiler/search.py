@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import ceil, inf, prod
 
@@ -111,6 +112,14 @@ class Timer:
         out += [(b, t, True) for b, t, two in zip(by_inputs.tolist(), tilings, both.tolist(), strict=True) if two]
         return sorted(out)
 
+    @cached_property
+    def _may_read_padding_alone(self) -> bool:
+        """Whether some output sees nothing of an input: its tile may have nothing to load."""
+        h, w, _ = self.space.geometry.out
+        ends = [(x, axis, o) for x in self.space.probe.inputs for axis, size in ((0, h), (1, w)) for o in (0, size - 1)]
+        ranges = [x.window.in_range(axis, o, o + 1, x.shape[axis]) for x, axis, o in ends]
+        return any(r[0] == r[1] for r in ranges)
+
     def _bound(self, tilings: Sequence[Shape], s: Sums, outer: bool) -> IntArray:
         """All of core 0 but waits between the first load and the last store; one direction's transfers, if longer."""
         c, p, probe = self.costs, self.p, self.space.probe
@@ -126,7 +135,8 @@ class Timer:
             w_cycles = again * (w.bytes // p.dma_bytes_per_cycle)
             w_loads = (again * parts if w.group else again) - 1  # the first one costs nothing here
         issue = c.command + p.dma_issue
-        core0 = n * (c.head + c.body + c.tail + issue) + x_loads * (c.x + issue * len(probe.inputs))
+        commands = 0 if self._may_read_padding_alone else issue * len(probe.inputs)
+        core0 = n * (c.head + c.body + c.tail + issue) + x_loads * (c.x + commands)
         core0 = core0 + w_loads * (c.w + issue) + s.kernel
         begun = c.x + c.head + (len(probe.inputs) + 1) * issue
         lone = np.maximum(s.first - begun, 0) + np.maximum(s.last - c.tail, 0)

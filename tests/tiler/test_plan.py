@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dory import frontend, pipeline, targets
-from dory.errors import PlanError
+from dory.errors import PlanError, UserError
 from dory.graph.types import Graph
 from dory.plan import GUARD, Plan
 from dory.testing.strategies import RandomNetwork, small_qdq_networks
@@ -21,7 +21,11 @@ from dory.tiler.planner import code_bytes, lower, make_plan
 def load(network: RandomNetwork, folder: str) -> tuple[Path, Graph]:
     path = Path(folder) / "net.onnx"
     path.write_bytes(network.model.SerializeToString(deterministic=True))
-    return path, frontend.load(path)
+    try:
+        return path, frontend.load(path)
+    except UserError as e:  # an input that is an output: nothing to plan
+        assume("is the network input" not in e.message)
+        raise
 
 
 def budgets(graph: Graph, l1: int, l2: int) -> targets.Target:

@@ -1,35 +1,44 @@
-"""Every tiling fits its budget and covers its tensor; the compiled pruner equals a plain Python twin."""
+"""Tiles cover their tensor and fit; bounds are bounds; the search finds what trying everything finds."""
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import replace
+from itertools import product
+from math import ceil, inf
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dory import _tiler
+from dory import targets
 from dory.errors import PlanError
 from dory.graph.types import Node, Requant, Window
 from dory.layers import LAYERS
 from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch
 from dory.layers.conv import ConvAttrs
+from dory.layers.linear import LinearAttrs
+from dory.layers.pool import MaxPoolAttrs
 from dory.plan import GUARD, guarded
-from dory.tiler import tiles
+from dory.sim.iss.params import IssParams
+from dory.sim.model.coefficients import shipped
+from dory.sim.model.events import run_block
+from dory.sim.model.tiles import Block, LayerTiles
+from dory.tiler import space as spaces
+from dory.tiler.choice import decide
+from dory.tiler.search import Found, Tiling, Timer, in_steps, search
+from dory.tiler.space import Bound, LayerSpace
+from dory.tiler.tiles import infeasible, search_all
 
 SIZE = st.integers(1, 9)
+PARAMS = IssParams.of(targets.load("gap8"))
+COEFFICIENTS = shipped()
 
 
 @st.composite
 def geometries(draw: st.DrawFn) -> tuple[Geometry, PackedWeights | None]:
     """A random layer: window, asymmetric padding, stride > kernel, dilation, full or sliced channels, 1 or 2 inputs."""
-    window = Window(
-        (draw(st.integers(1, 4)), draw(st.integers(1, 4))),
-        (draw(st.integers(1, 5)), draw(st.integers(1, 5))),
-        (draw(st.integers(1, 2)), draw(st.integers(1, 2))),
-        tuple(draw(st.integers(0, 2)) for _ in range(4)),  # type: ignore[arg-type]
-    )
+    window = draw(windows())
     h, w, cin = draw(SIZE), draw(SIZE), draw(SIZE)
     oh, ow = window.out_size(0, h), window.out_size(1, w)
     assume(oh >= 1 and ow >= 1)
@@ -46,106 +55,88 @@ def geometries(draw: st.DrawFn) -> tuple[Geometry, PackedWeights | None]:
     return geometry, packed
 
 
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    return Window(
+        (draw(st.integers(1, 4)), draw(st.integers(1, 4))),
+        (draw(st.integers(1, 5)), draw(st.integers(1, 5))),
+        (draw(st.integers(1, 2)), draw(st.integers(1, 2))),
+        tuple(draw(st.integers(0, 2)) for _ in range(4)),  # type: ignore[arg-type]
+    )
+
+
 planes = st.builds(
     PlaneScratch,
     unit=st.integers(1, 40),
     limit=st.integers(0, 2000),
     span=st.tuples(st.integers(1, 5), st.integers(1, 8)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    turned=st.booleans(),
 )
 
 
-def twin(
-    geometry: Geometry,
-    packed: PackedWeights | None,
-    scratch: int,
-    plane: PlaneScratch | None,
-    cores: int,
-    budget: int,
-    work: float,
-    setup: int,
-):
-    """The pruner's search in plain Python."""
-    out, best = geometry.out, None
-    c_top = ceil(out[2] / geometry.c_step) * geometry.c_step
-    for h in range(out[0], 0, -1):
-        for w in range(out[1], 0, -1) if geometry.split_w else [out[1]]:
-            for c in range(c_top, 0, -geometry.c_step) if geometry.split_c else [c_top]:
-                tile = (h, w, min(c, out[2]))
-                buffers = tiles.l1_buffers(geometry, packed, scratch + (plane.bytes(tile) if plane else 0), tile)
-                if buffers[-1].end > budget:
-                    continue
-                cost, inputs_outer = twin_cost(geometry, packed, plane, tile, cores, work, setup)
-                if best is None or cost < best[5]:
-                    best = (*tile, inputs_outer, buffers[-1].end, cost)
-    return best
+class AnySpace(LayerSpace):
+    """A layer of any geometry and scratch."""
+
+    def __init__(self, geometry, packed, scratch, plane, budget):
+        super().__init__(Node("n", "conv", ("x",), "y", None), (), packed, 8, budget)
+        self.__dict__.update(geometry=geometry, fixed_scratch=scratch, planes=plane)
+
+    def bytes(self, tile):
+        scratch = self.fixed_scratch + (self.planes.bytes(tile) if self.planes else 0)
+        return spaces.l1_buffers(self.geometry, self.packed, scratch, tile)[-1].end
 
 
-def transfer_cycles(part, whole):
-    """Beyond the bytes: commands, and lines within them."""
-    lines = part[0] * part[1] if part[2] < whole[2] else part[0] if part[1] < whole[1] else 1
-    return 60 * (part[0] if part[1] < whole[1] and part[2] < whole[2] else 1) + 2 * lines
-
-
-def twin_cost(geometry, packed, plane, tile, cores, work, setup):
-    """Cycles of a tile by the documented closed form."""
-    h, w, c = tile
-    th, tw, tc = (ceil(o / t) for o, t in zip(geometry.out, tile, strict=True))
-    count, spatial = th * tw * tc, th * tw
-    everything, sliced, commands = 0, 0, 0
-    for access in geometry.inputs:
-        ih, iw, ic = tiles.input_tile(access, tile)
-        commands += transfer_cycles((ih, iw, ic), access.shape)
+def twin_bound(space: LayerSpace, bound: Bound, tile) -> float:
+    """The bound in plain Python, as it is documented."""
+    th, tw, tc = (ceil(o / t) for o, t in zip(space.geometry.out, tile, strict=True))
+    spatial, packed = th * tw, space.packed
+    first = every = once = 0
+    for access in space.geometry.inputs:
+        sizes = []
+        for axis in (0, 1):
+            window, pads = access.window, access.window.pads
+            seen = (tile[axis] - 1) * window.stride[axis] + window.span(axis) - pads[axis] - pads[axis + 2]
+            sizes.append(max(min(seen, access.shape[axis]), 0))
+        first += sizes[0] * sizes[1] * (access.shape[2] if access.channels == "all" else min(tile[2], access.shape[2]))
+        read = access.shape[2]
+        for axis in (0, 1):
+            ranges = [
+                access.window.in_range(axis, o, o + 1, access.shape[axis])[:2] for o in range(space.geometry.out[axis])
+            ]
+            if access.window.span(axis) < access.window.stride[axis]:
+                read *= sum(end - start for start, end in ranges)
+            else:
+                read *= max(ranges)[1] - min(ranges)[0]
         if access.channels == "all":
-            everything += ih * iw * ic
+            every += read
         else:
-            sliced += ih * iw * ic
-    commands += transfer_cycles(tile, geometry.out)
-    wb = packed.bytes_for(c) if packed else 0
-    w_loads = tc if packed and packed.group else 1
-    groups = ceil(c / 4)
-    bands = ceil(cores / groups)
-    compute = ceil(h * w / (2 * cores)) * 2 * groups * 4 * work
-    if plane:
-        rows, kernel, (sh, sw) = ceil(h / bands), plane.span[0], plane.stride
-        apart = ((rows - 1) * sh + kernel) * (22 * ceil(w * sw / 4) + 6)
-        strips = 4 * ceil(w / 4) * (rows * (kernel * kernel + 22) + 45)
-        compute = ceil(groups * bands / cores) * (300 + apart + strips)
-    compute = count * (compute + setup)
-    fixed = (sliced + h * w * c) * count
-    weights_first = fixed + everything * (count if spatial > 1 else 1) + wb * w_loads
-    inputs_first = fixed + everything * spatial + wb * (count if w_loads > 1 else 1)
-    dma = min(weights_first, inputs_first) / 8 + count * commands
-    edge = (everything + sliced + wb + h * w * c) / 8
-    return max(compute, dma) + edge, inputs_first < weights_first
+            once += read
+    wb = packed.bytes_for(tile[2]) if packed else 0
+    grouped = packed is not None and packed.group > 0
+    weights = packed.bytes_for(space.geometry.out[2]) if packed else 0
+    by_inputs = every + weights * (spatial if tc > 1 and grouped else 1)
+    by_weights = every * (tc if spatial > 1 else 1) + weights
+    compute = bound.ideal + bound.per_tile * spatial * tc + (first + wb) * bound.per_byte
+    return max(compute, (once + min(by_inputs, by_weights)) * bound.per_byte)
 
 
-@given(geometries(), st.integers(100, 3000), st.integers(0, 200), st.none() | planes, st.floats(0.5, 50))
-def test_pruner_equals_its_python_twin(layer, budget, scratch, plane, work):
-    geometry, packed = layer
-    group, group_bytes = (packed.group, packed.group_bytes) if packed else (0, 0)
-    found = _tiler.cheapest(
-        geometry.out,
-        geometry.c_step,
-        geometry.split_w,
-        geometry.split_c,
-        tiles.access_rows(geometry),
-        group,
-        group_bytes,
-        scratch,
-        plane.row if plane else None,
-        GUARD,
-        8,
-        budget,
-        work,
-        250,
-    )
-    expected = twin(geometry, packed, scratch, plane, 8, budget, work, 250)
-    assert (found is None) == (expected is None)
-    if found:
-        assert found[5] == pytest.approx(expected[5])
-        assert found[:3] == expected[:3] and found[4] == expected[4]
-        assert found[4] <= budget
+@given(
+    geometries(),
+    st.integers(100, 3000),
+    st.integers(0, 200),
+    st.none() | planes,
+    st.builds(Bound, st.floats(0, 1e3), st.floats(0, 300), st.floats(0, 1)),
+    st.floats(0, 1e4) | st.just(inf),
+)
+def test_pruner_equals_its_python_twin(layer, budget, scratch, plane, bound, limit):
+    space = AnySpace(*layer, scratch, plane, budget)
+    rows, fitting = space.survivors(space.axes, bound, limit)
+    fits = [t for t in product(*space.axes) if space.bytes(t) <= budget]
+    assert fitting == len(fits)
+    near = {t for t in fits if abs(twin_bound(space, bound, t) - limit) < 1e-6}
+    wanted = {(*t, space.bytes(t)) for t in fits if twin_bound(space, bound, t) <= limit and t not in near}
+    assert {r for r in rows if r[:3] not in near} == wanted
 
 
 @given(geometries(), st.data())
@@ -157,7 +148,7 @@ def test_tiles_cover_every_output_once_and_read_inside_their_buffer(layer, data)
         covered = [i for s in starts[axis] for i in range(s, min(s + step, out))]
         assert covered == list(range(out))
     for access in geometry.inputs:
-        largest = tiles.input_tile(access, tile)
+        largest = spaces.input_tile(access, tile)
         for axis in (0, 1):
             window, size = access.window, access.shape[axis]
             for s in starts[axis]:
@@ -173,19 +164,135 @@ def test_buffers_are_disjoint_and_guarded(layer, data):
     geometry, packed = layer
     tile = tuple(data.draw(st.integers(1, o)) for o in geometry.out)
     end = 0
-    for b in tiles.l1_buffers(geometry, packed, 64, tile):
+    for b in spaces.l1_buffers(geometry, packed, 64, tile):
         assert b.offset == end and b.offset % 8 == 0 and b.stride >= b.bytes + GUARD
         end = b.end
     assert guarded(0) == GUARD
 
 
+def requant(n: int, mult: int = 20000) -> Requant:
+    return Requant(np.full(n, mult), np.full(n, 30), 0, 0, 255)
+
+
+def layer_of(op: str, window: Window, shape: tuple[int, int, int], channels: int, budget: int) -> LayerSpace:
+    """A layer with constants that mean nothing."""
+    c, node = shape[2], None
+    if op == "linear":
+        k = int(np.prod(shape))
+        node = Node(
+            "n", op, ("x",), "y", LinearAttrs(np.ones((channels, k), np.int64), np.zeros(channels, np.int64), requant(channels))
+        )
+    elif op == "maxpool":
+        node = Node("n", op, ("x",), "y", MaxPoolAttrs(window))
+    else:
+        n, per = (c, 1) if op == "depthwise" else (channels, c)
+        weights = np.ones((n, *window.kernel, per), np.int64)
+        groups = c if op == "depthwise" else 1
+        attrs = ConvAttrs(window, weights, np.zeros(n, np.int64), requant(n), 0, groups)
+        node = Node("n", op, ("x",), "y", LAYERS[op].tuned(attrs, [shape]))
+    return LayerSpace(node, (shape,), LAYERS[op].weights(node.attrs), 8, budget)
+
+
+@st.composite
+def layers(draw: st.DrawFn, most: int = 12) -> LayerSpace:
+    op = draw(st.sampled_from(["conv", "conv", "depthwise", "maxpool", "linear"]))
+    window = Window((1, 1)) if op == "linear" or draw(st.integers(0, 3)) == 0 else draw(windows())
+    shape = (draw(st.integers(1, most)), draw(st.integers(1, most)), draw(st.integers(1, 24)))
+    assume(all(window.out_size(a, shape[a]) >= 1 for a in (0, 1)))
+    return layer_of(op, window, shape, draw(st.integers(1, 24)), draw(st.integers(1500, 20000)))
+
+
+def plain_cycles(space: LayerSpace, tile, outer: bool) -> int:
+    """The estimate of a tiling, each tile's kernel evaluated by itself."""
+    layer = space.at(tile, outer)
+    kernel = lambda x, work: round(COEFFICIENTS.kernel(x, work, PARAMS.icache_bytes))  # noqa: E731
+    steps = LayerTiles(layer, PARAMS, space.cores, kernel).steps(Block(0, layer.output.shape[0]))
+    run = run_block(steps, COEFFICIENTS.costs(layer, PARAMS), PARAMS)
+    return COEFFICIENTS.layer(layer) + run.cycles
+
+
+@given(layers(), st.data())
+@settings(max_examples=60)
+def test_bounds_are_bounds_and_tables_are_exact(space, data):
+    rows, _ = space.survivors(space.axes, Bound(), inf)
+    assume(rows)
+    some = [rows[i][:3] for i in data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=8))]
+    timer = Timer(space, COEFFICIENTS, PARAMS)
+    closed = Bound(timer.ideal(), timer.per_tile(), 1 / PARAMS.dma_bytes_per_cycle)
+    for bound, tile, outer in timer.bounds(sorted(set(some))):
+        cycles = plain_cycles(space, tile, outer)
+        tiles = int(np.prod([ceil(o / t) for o, t in zip(space.geometry.out, tile, strict=True)]))
+        assert abs(timer.cycles(tile, outer) - cycles) <= tiles  # halves may be rounded either way
+        assert bound <= cycles
+        kept, _ = space.survivors(tuple([t] for t in tile), closed, cycles - timer.entry + 1)
+        assert kept, "the first bound drops a tile that is as good"
+
+
+@given(layers(most=6))
+@settings(max_examples=40)
+def test_the_search_finds_what_trying_everything_finds(space):
+    found = search(space, COEFFICIENTS, PARAMS)
+    fits = [t for t in product(*space.axes) if space.bytes(t) <= space.budget]
+    every = [plain_cycles(space, tile, outer) for tile in fits for outer in (False, True)]
+    steps = [t.cycles for t in in_steps(Timer(space, COEFFICIENTS, PARAMS), bool(fits))]
+    if not every and not steps:
+        assert found is None
+        return
+    assert found is not None and found.gap == 0
+    assert found.best.cycles == pytest.approx(min(every + steps), abs=8)
+    assert found.fitting == len(fits)
+
+
+@given(layers(), st.integers(1, 30000))
+@settings(max_examples=40)
+def test_more_l1_never_takes_longer(space, more):
+    less, greater = (search(s, COEFFICIENTS, PARAMS) for s in (space, replace(space, budget=space.budget + more)))
+    assume(less)
+    assert greater and greater.best.cycles <= less.best.cycles
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 40)), min_size=1, max_size=20), max_size=5))
+@settings(max_examples=30)
+def test_the_solver_takes_the_cheapest_that_fit(rows):
+    founds, wanted = [], []
+    for layer in rows:
+        tilings = sorted(
+            {Tiling((1, 1, i + 1), False, size, cycles) for i, (cycles, size) in enumerate(layer)}, key=order
+        )
+        fits = [t for t in tilings[:16] if t.bytes <= 30]
+        assume(fits)
+        founds.append(Found(tuple(tilings), 0, 0, 0, 0, 0))
+        wanted.append(min(fits, key=lambda t: t.cycles).cycles)
+    assert [t.cycles for t in decide(founds, 30)] == wanted
+    assert all(t.bytes <= 30 for t in decide(founds, 30))
+
+
+def order(t: Tiling) -> tuple[int, int, tuple[int, int, int]]:
+    return (t.cycles, t.bytes, t.shape)
+
+
+def test_equal_layers_are_searched_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr("dory.tiler.tiles.search", lambda s, *rest: calls.append(s) or search(s, *rest))
+    space = layer_of("conv", Window((3, 3)), (9, 9, 8), 8, 20000)
+    twice = search_all([space, layer_of("conv", Window((3, 3)), (9, 9, 8), 8, 20000)], PARAMS)
+    assert len(calls) == 1 and twice[0] is twice[1]
+
+
+def test_large_sums_come_in_steps():
+    """4 x 9 x 512 bytes of weights are more than 16 kB allow with two buffers."""
+    space = layer_of("conv", Window((3, 3), pads=(1, 1, 1, 1)), (14, 14, 512), 64, 16384)
+    found = search(space, COEFFICIENTS, PARAMS)
+    assert found and 0 < found.best.depth < 512 and found.fitting == 0
+    assert space.deep_buffers(found.best.shape, found.best.depth)[-1].end <= 16384
+
+
 def test_what_does_not_fit_is_named():
     """The largest terms of the smallest tile, each by its name."""
-    weights = np.ones((8, 3, 3, 800), np.int64)
-    requant = Requant(np.full(8, 20000), np.full(8, 30), 0, 0, 255)
-    attrs = ConvAttrs(Window((3, 3)), weights, np.zeros(8, np.int64), requant, 0)
-    node = Node("big", "conv", ("x",), "y", attrs)
+    space = layer_of("conv", Window((3, 3)), (14, 14, 800), 8, 1500)
+    assert search(space, COEFFICIENTS, PARAMS) is None
     with pytest.raises(PlanError) as error:
-        tiles.choose(node, [(14, 14, 800)], LAYERS["conv"].weights(attrs), 16384, 8)
+        search_all([space], PARAMS)
     text = str(error.value)
-    assert "layer big (conv)" in text and "weights" in text and "input 0" in text and " scratch " in text
+    assert "layer n (conv)" in text and "weights" in text and "input 0" in text and " scratch " in text
+    assert str(infeasible(space)) == text
