@@ -155,6 +155,16 @@ def _some(n: int) -> list[int]:
     return sorted({0, 1, n // 3, n // 2, n - 2, n - 1} & set(range(n)))
 
 
+def unmeasured(rows: Mapping[str, _Rows]) -> dict[str, list[int]]:
+    """Features that no sample has, by code path: nothing is known about their cost."""
+    out = {}
+    for key, r in sorted(rows.items()):
+        never = np.flatnonzero(np.asarray(r.features).max(axis=0) == 0).tolist()
+        if never:
+            out[key] = never
+    return out
+
+
 def fit_team(rows: Mapping[str, _Rows], kernels: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Measured over predicted cycles on a smaller team, per code path."""
     out = {}
@@ -275,7 +285,10 @@ def calibrate(layers: int) -> dict[str, Any]:
     p = IssParams.of(target)
     lines = code(target)
     runs = all_samples(target, layers)
-    kernels = fit_kernels(gather(runs, p, lines))
+    rows = gather(runs, p, lines)
+    for key, never in unmeasured(rows).items():
+        print(f"{key}: no layer had its features {never}", file=sys.stderr)
+    kernels = fit_kernels(rows)
     team = {target.cluster.cores: {k: 1.0 for k in kernels}}
     for cores in TEAMS:
         smaller = replace(target, cluster=Cluster(cores))

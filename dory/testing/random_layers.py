@@ -185,6 +185,11 @@ def _depthwise_large(b: QdqBuilder, rng: Rng, name: str) -> Activation:
     return b.depthwise(x, act=_act(rng), kernel=(3, 3), stride=(_pick(rng, (1, 2)),) * 2, pads=(1,) * 4)
 
 
+def _maxpool_two(b: QdqBuilder, rng: Rng, name: str) -> Activation:
+    x = _map(b, rng, name, channels=_pick(rng, (4, 8, 12, 16, 32, 64)))
+    return b.maxpool(x, tuple(min(2, s) for s in x.spatial), stride=(_pick(rng, (1, 2, 2, 2)),) * 2, pads=(0,) * 4)
+
+
 def _conv_of_one(b: QdqBuilder, rng: Rng, name: str) -> Activation:
     x = b.input((1, 1, int(rng.integers(2, 30)), int(rng.integers(2, 30))), name)
     return b.conv(x, _pick(rng, (2, 4, 9, 16)), 1, act=_act(rng), stride=1, pads=0)
@@ -195,6 +200,7 @@ RARE: Mapping[str, Callable[[QdqBuilder, Rng, str], Activation]] = MappingProxyT
         "depthwise_5x5": _depthwise_5x5,
         "depthwise_dilated": _depthwise_dilated,
         "conv_of_one": _conv_of_one,
+        "maxpool_two": _maxpool_two,
         "pointwise_deep": _pointwise_deep,
         "depthwise_wide": _depthwise_wide,
         "depthwise_large": _depthwise_large,

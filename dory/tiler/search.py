@@ -141,6 +141,8 @@ class Timer:
         begun = c.x + c.head + (len(probe.inputs) + 1) * issue
         lone = np.maximum(s.first - begun, 0) + np.maximum(s.last - c.tail, 0)
         loaded = s.x_all * np.where(slices, parts, passes) + s.x_slices + w_cycles
+        if commands:  # a load begins when the one before has landed
+            loaded = loaded + x_loads * (c.x + issue + min(p.dma_setup, p.dma_2d_setup))
         return np.asarray(self.entry + np.maximum(core0 + lone, np.maximum(loaded, s.y)), np.int64)
 
 
