@@ -167,7 +167,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network on a target. budgets in bytes: what tiles (L1), activations and weights (L2), RAM (L3) may use."""
+    """A network on a target. budgets in bytes: what tiles (L1), activations and weights (L2), RAM (L3) may use.
+
+    l3_gap: how far the plan of L2 and L3 may be above the optimum of its model, as a share of the cycles.
+    """
 
     schema: int
     network: str
@@ -185,6 +188,7 @@ class Plan:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     notes: tuple[str, ...] = ()
+    l3_gap: float = 0.0
 
     def __post_init__(self) -> None:
         check(self)

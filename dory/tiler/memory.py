@@ -14,8 +14,12 @@ from dory.tiler.packing import Block
 STRIPE_BYTES = 24 * 1024  # of one stripe buffer, at first
 LARGER_STRIPES = (8, 6, 4, 3, 2)  # times that, where there is room
 PART_BYTES = 24 * 1024  # wanted size of one part of streamed weights
+LARGE_PART = 32 * 1024  # of which one slot may have to do
+SMALL = (
+    2048  # bytes of weights that are not worth a transfer in every inference, unless they are all there is to stream
+)
 LARGE_TILE = 64 * 1024  # weights of a tile of which parts may be smaller
-SLOTS = (1, 2, 4, 8, 16)  # parts in L2 at a time; besides all of them
+SLOTS = (2, 4, 8)  # parts in L2 at a time; besides all of them
 LEADS = (0, 1, 2, 4, 8)  # layers ahead at which the first reads start
 ALIGN = 4  # of every L3 transfer
 SLACK = 2 * ALIGN  # a stripe's first and last row may start and end inside a word
@@ -56,7 +60,7 @@ class LayerMemory:
     @property
     def options(self) -> tuple[Streaming | None, ...]:
         """Ways to hold the layer's constants: None is resident."""
-        if not self.packed:
+        if not self.packed or self.weight_bytes < SMALL:
             return (None,)
         out: list[Streaming | None] = [None]
         channels_of_parts = {self.part_channels, self.geometry.out[2]}
@@ -65,7 +69,8 @@ class LayerMemory:
         for channels in sorted(channels_of_parts):
             parts = ceil(self.geometry.out[2] / channels)
             size = self.packed.bytes_for(channels)
-            for slots in [k for k in SLOTS if k < parts] + [parts]:
+            some = [k for k in SLOTS if k < parts] + [parts]
+            for slots in [1, *some] if parts > 1 and size > LARGE_PART else some:
                 out += [Streaming(channels, size, parts, slots, lead) for lead in LEADS]
         return tuple(out)
 
@@ -115,10 +120,14 @@ class LayerMemory:
 
 @dataclass(frozen=True)
 class Choice:
-    """How each layer's weights are held (None: resident) and which tensors spill."""
+    """How each layer's weights are held (None: resident) and which tensors spill.
+
+    gap: how far the end of the last layer may be above the optimum of the schedule's model, as a share of it.
+    """
 
     weights: tuple[Streaming | None, ...]
     spilled: frozenset[str]
+    gap: float = 0.0
 
 
 def lifetime(graph: Graph, tensor: str) -> tuple[int, int]:

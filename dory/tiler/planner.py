@@ -217,6 +217,7 @@ def _assemble(
         inputs=_ports(graph, graph.inputs),
         outputs=_ports(graph, graph.outputs),
         notes=graph.notes,
+        l3_gap=round(layout.choice.gap, 6),
     )
 
 

@@ -8,6 +8,7 @@ UNIT cycles. Parts are a fluid here: the model is a bound that the order of sing
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -19,7 +20,8 @@ from dory.tiler.packing import Block
 UNIT = 256  # cycles
 READ_CYCLES = 1000  # start of a transfer (hardware notes: hand-over to the controller and the law's constant)
 CYCLES_PER_BYTE = 1.3
-EFFORT = 1.0  # deterministic time of the solver: the same choice on every machine
+EFFORTS = (0.3, 3.0, 30.0)
+"""Deterministic time of the solver, the same choice on every machine: more where less finds nothing."""
 
 
 def transfer(size: float, reads: int = 1) -> int:
@@ -38,10 +40,10 @@ def _kept(graph: Graph, layers: Sequence[LayerMemory], choice: Choice, l2: int) 
     weights = list(choice.weights)
     for i in sorted(range(len(layers)), key=lambda i: layers[i].weight_bytes):
         if weights[i] is not None:
-            tried = Choice((*weights[:i], None, *weights[i + 1 :]), choice.spilled)
+            tried = replace(choice, weights=(*weights[:i], None, *weights[i + 1 :]))
             if peak(blocks_of(graph, layers, tried)) <= l2:
                 weights[i] = None
-    return Choice(tuple(weights), choice.spilled)
+    return replace(choice, weights=tuple(weights))
 
 
 def peak(blocks: Sequence[Block]) -> int:
@@ -68,18 +70,25 @@ class _Model:
         self.end = self._times()
 
     def solve(self) -> Choice | None:
-        """Solve; None when there is no solution."""
+        """Solve; None when there is no solution, or none was found with the last effort."""
         if not self.fits:
             return None
         self.model.minimize(self.end)
-        options = {"num_workers": 1, "random_seed": 1, "max_deterministic_time": EFFORT}
-        if not self.model.solve(solver="ortools", **options):
+        for effort in EFFORTS:
+            solver = self.cp.SolverLookup.get("ortools", self.model)
+            if solver.solve(num_workers=1, random_seed=1, max_deterministic_time=effort):
+                break
+            if solver.status().exitstatus.name == "UNSATISFIABLE":
+                return None
+        else:
             return None
+        least = max(float(solver.ort_solver.best_objective_bound), 1.0)
+        gap = max(float(solver.objective_value()) - least, 0.0) / least
         weights = tuple(
             next(o for o, v in zip(options, pick, strict=True) if v.value())
             for options, pick in zip(self.options, self.pick, strict=True)
         )
-        return Choice(weights, frozenset(t for t, v in self.spill.items() if v.value()))
+        return Choice(weights, frozenset(t for t, v in self.spill.items() if v.value()), gap)
 
     def _memory(self, l2: int) -> bool:
         """One option per layer, and at every step all live blocks within l2 bytes; False if that is impossible."""
