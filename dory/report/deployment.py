@@ -121,7 +121,25 @@ def memory_lines(plan: Plan) -> list[str]:
         f"L1 {plan.l1_bytes} of {plan.l1_budget} bytes ({plan.l1_bytes / plan.l1_budget:.0%})",
         f"L2 {l2} of {plan.l2_budget} bytes ({l2 / plan.l2_budget:.0%}): data {plan.l2_bytes}, code {plan.l2_code}",
         f"L3 {plan.l3_bytes} of {plan.l3_budget} bytes ({plan.l3_bytes / plan.l3_budget:.0%})",
+        *_proofs(plan),
     ]
+
+
+def _proofs(plan: Plan) -> list[str]:
+    """How far tiles and the schedule of L3 may be from the optimum of their models."""
+    tiled = [layer for layer in plan.layers if layer.predicted]
+    if not tiled:
+        return []
+    proved = sum(layer.gap == 0 for layer in tiled)
+    worst = max(layer.gap for layer in tiled)
+    tiles = f"tiles: optimum of the cycle model proved for {proved} of {len(tiled)} layers"
+    tiles += f", others within {worst:.1%}" if worst else ""
+    streams = any(layer.weights and layer.weights.mode != "resident" for layer in plan.layers)
+    spills = any(x.l3_offset >= 0 for layer in plan.layers for x in (*layer.inputs, layer.output))
+    if not streams and not spills:
+        return [tiles]
+    schedule = "optimum of its model proved" if plan.l3_gap == 0 else f"within {plan.l3_gap:.0%} of its model's bound"
+    return [tiles, f"L2 and L3 schedule: {schedule}"]
 
 
 def where(layer: LayerPlan) -> str:

@@ -15,9 +15,7 @@ STRIPE_BYTES = 24 * 1024  # of one stripe buffer, at first
 LARGER_STRIPES = (8, 6, 4, 3, 2)  # times that, where there is room
 PART_BYTES = 24 * 1024  # wanted size of one part of streamed weights
 LARGE_PART = 32 * 1024  # of which one slot may have to do
-SMALL = (
-    2048  # bytes of weights that are not worth a transfer in every inference, unless they are all there is to stream
-)
+SMALL = 2048  # bytes of weights that are not worth a transfer in every inference
 LARGE_TILE = 64 * 1024  # weights of a tile of which parts may be smaller
 SLOTS = (2, 4, 8)  # parts in L2 at a time; besides all of them
 LEADS = (0, 1, 2, 4, 8)  # layers ahead at which the first reads start
