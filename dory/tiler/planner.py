@@ -21,6 +21,8 @@ from dory.tiler.tiles import Chooser, Tile, cheapest
 # Bytes of generated code and tables in L2 per network and per layer, besides the kernels; a test holds the sum against
 # the size of the compiled applications.
 CODE_BASE, CODE_PER_LAYER = 14848, 600
+# Of dory_conv_sums and its loop, when a layer takes its input channels in steps.
+CODE_OF_STEPS = 5632
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,6 +66,8 @@ def make_plan(
         tiles = [chooser(space) for space in every]
     else:
         tiles = cheapest(every, IssParams.of(target), lambda n: progress("tile", n, len(every)) if progress else None)
+    if any(t.depth for t in tiles):
+        code += CODE_OF_STEPS
     memories = [
         LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p, t.cycles, t.shape[2])
         for n, p, t in zip(graph.nodes, lowered.packed, tiles, strict=True)
