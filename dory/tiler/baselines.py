@@ -15,7 +15,9 @@ from dory.tiler.space import Bound, LayerSpace
 from dory.tiler.tiles import Chooser, Tile, in_place, infeasible
 
 RANDOM = 24
-"""Tiles that are drawn at random for a layer; one of the better half is taken."""
+"""Tiles that are drawn at random for a layer."""
+FAIR = 1.6
+"""Of those, one is taken that takes at most so many times the cycles of the best of them."""
 DEEP_SHARE = 0.25
 """How often a layer that may take its input channels in steps does, when tiles are drawn at random."""
 
@@ -72,10 +74,10 @@ def at_random(p: IssParams, seed: int, deep: float = DEEP_SHARE) -> Chooser:
         if not rows:
             raise infeasible(space)
         picks = [rows[int(i)] for i in rng.integers(0, len(rows), RANDOM)]
-        picks.sort(key=lambda r: _tiles(space, r[:3]))
-        h, w, c, _ = picks[int(rng.integers(0, RANDOM // 2))]
-        outer = bool(rng.integers(2)) and h * w < space.geometry.out[0] * space.geometry.out[1]
-        return Tile((h, w, c), outer, space.buffers((h, w, c)), max(space.macs // space.cores, 1))
+        bounds = Timer(space, shipped(), p).bounds(sorted({r[:3] for r in picks}))
+        fair = [b for b in bounds if b[0] <= FAIR * bounds[0][0]]
+        cycles, tile, outer = fair[int(rng.integers(0, len(fair)))]
+        return Tile(tile, outer, space.buffers(tile), cycles)
 
     return choose
 
@@ -89,11 +91,6 @@ def timed(space: LayerSpace, p: IssParams, tile: Shape) -> Tile:
 
 def _fitting(space: LayerSpace) -> list[tuple[int, int, int, int]]:
     return space.survivors(space.axes, Bound(), inf)[0]
-
-
-def _tiles(space: LayerSpace, tile: Shape) -> int:
-    h, w, c = (-(-o // t) for o, t in zip(space.geometry.out, tile, strict=True))
-    return h * w * c
 
 
 def _steps(space: LayerSpace, p: IssParams, rng: np.random.Generator | None = None) -> Tile:
