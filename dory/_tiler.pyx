@@ -55,7 +55,7 @@ cdef int64_t l1_bytes(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
     return total
 
 
-cdef double bound(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
+cdef double bound(Space *s, int64_t h, int64_t w, int64_t c, double more) noexcept nogil:
     """Cycles that no tiling with this tile goes below."""
     cdef int64_t spatial = ceil_div(s.h, h) * ceil_div(s.w, w), tc = ceil_div(s.c, c), i, ih, iw, ic
     cdef int64_t first = 0, every = 0, once = 0, wb = 0, weights
@@ -75,20 +75,21 @@ cdef double bound(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
     weights = (ceil_div(s.c, s.group) if s.group else 1) * s.group_bytes
     cdef int64_t moved = once + min(every + weights * (spatial if tc > 1 and s.group else 1),
                                     every * (tc if spatial > 1 else 1) + weights)
-    cdef double compute = s.ideal + s.per_tile * (spatial * tc) + (first + wb) * s.per_byte
+    cdef double compute = s.ideal + more + s.per_tile * (spatial * tc) + (first + wb) * s.per_byte
     return max(compute, moved * s.per_byte)
 
 
 def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int64_t scratch, planes, int64_t guard,
-              int64_t budget, double ideal, double per_tile, double per_byte, double limit):
+              int64_t budget, double ideal, more_h, more_w, more_c, double per_tile, double per_byte, double limit):
     """Tiles h x w x c, of heights hs, widths ws and channels cs (ascending), that fit `budget` bytes and whose bound is at
     most `limit` cycles.
 
     Returns (rows, fitting): rows are (h, w, c, bytes), fitting counts the tiles within the budget. out is (H, W, C) in
     elements; accesses rows are (H, W, C, span_h, span_w, stride_h, stride_w, pad_h, pad_w, all_channels, bytes that any
     tiling reads); sizes are bytes. planes is None or (unit, limit, span_h, span_w, stride_h, stride_w, rows and columns
-    exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is ideal + per_tile a tile +
-    per_byte a byte of the first loads, or per_byte a byte of all loads.
+    exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is ideal, what each of the
+    three cuts adds (more_h, more_w, more_c, an entry for each of hs, ws, cs), per_tile a tile, and per_byte a byte of the
+    first loads; or per_byte a byte of all loads.
     """
     cdef Space s
     s.h, s.w, s.c = out
@@ -104,17 +105,18 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
         for k in range(COLUMNS):
             s.access[i][k] = accesses[i][k]
     cdef int64_t h, w, c, size, fitting = 0
+    cdef double by_h, by_w, by_c
     cdef int64_t least = cs[0]
     rows = []
-    for h in hs:
-        for w in ws:
+    for h, by_h in zip(hs, more_h):
+        for w, by_w in zip(ws, more_w):
             # More channels take more room, but for all of them, which need no second buffers.
             if l1_bytes(&s, h, w, least) > s.budget and l1_bytes(&s, h, w, s.c) > s.budget:
                 continue
-            for c in cs:
+            for c, by_c in zip(cs, more_c):
                 size = l1_bytes(&s, h, w, c)
                 if size <= s.budget:
                     fitting += 1
-                    if bound(&s, h, w, c) <= limit:
+                    if bound(&s, h, w, c, by_h + by_w + by_c) <= limit:
                         rows.append((h, w, c, size))
     return rows, fitting

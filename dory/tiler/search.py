@@ -16,11 +16,10 @@ from math import ceil, inf, prod
 import numpy as np
 
 from dory.graph.types import Shape
-from dory.layers.cost import Work
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import Coefficients, kernel_key
 from dory.sim.model.events import LoopCosts, run_block
-from dory.sim.model.tiles import Block, LayerTiles, pieces
+from dory.sim.model.tiles import Block, LayerTiles
 from dory.tiler.space import Bound, LayerSpace, input_tile, parts
 from dory.tiler.tables import CostTables, IntArray, PricedTiles, Sums
 
@@ -87,21 +86,27 @@ class Timer:
         steps = PricedTiles(layer, self.tables).steps(Block(0, layer.output.shape[0]))
         return self.entry + run_block(steps, self.costs, self.p).cycles
 
-    def ideal(self) -> float:
-        """Kernel cycles of the whole layer if it split evenly into full tiles."""
-        probe = self.space.probe
-        h, w, c = probe.output.shape
-        rows, columns = pieces(probe, 0, 0, h, h)[0], pieces(probe, 1, 0, w, w)[0]
-        inputs = tuple(x.shape for x in probe.inputs)
-        work = Work((h, w, c), inputs, rows.taps * columns.taps, self.space.cores, True, (0, 0), rows.taps)
-        return float(self.coefficients.kernel(probe, work, self.p.icache_bytes)) * EVEN
+    def bound(self) -> Bound:
+        """The first bound: work as if every tile split evenly over the cores, and what a tile takes beside its work.
 
-    def per_tile(self) -> float:
-        """Cycles that each tile takes at least beside its work."""
-        kernel = self.coefficients.kernels[kernel_key(self.space.probe)]
+        Cuts along each axis add to it what halos cost, and blocks that are not full.
+        """
+        space = self.space
+        kernel = self.coefficients.kernels[kernel_key(space.probe)]
         once = (1.0, *[0.0] * (len(kernel.coefficients) - 1))
-        least = float(kernel.cycles(once, self.space.cores, self.p.icache_bytes))
-        return self.costs.head + self.costs.body + self.costs.tail + least
+        least = float(kernel.cycles(once, space.cores, self.p.icache_bytes))
+        even = CostTables(space.probe, self.coefficients, self.p, space.cores, even=True)
+        whole = space.geometry.out
+        (h, w, c), (hs, ws, cs) = whole, space.axes
+        sums = even.sums([whole, *((n, w, c) for n in hs), *((h, n, c) for n in ws), *((h, w, n) for n in cs)])
+        work = (sums.kernel - sums.tiles * least) * EVEN
+        ideal, at, more = float(work[0]), 1, []
+        for steps in space.axes:
+            extra = np.maximum(work[at : at + len(steps)] - ideal, 0.0).tolist()
+            more.append(dict(zip(steps, extra, strict=True)))
+            at += len(steps)
+        loop = self.costs.head + self.costs.body + self.costs.tail
+        return Bound(max(ideal, 0.0), tuple(more), loop + least, 1 / self.p.dma_bytes_per_cycle)
 
     def bounds(self, tilings: Sequence[Shape]) -> list[tuple[int, Shape, bool]]:
         """(cycles that the tiling takes at least, tile, inputs_outer), sorted; both orders where they differ."""
@@ -152,7 +157,7 @@ EVEN = 0.95  # blocks of pixels may be fuller in a tile than in the whole layer,
 def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found | None:
     """The cheapest tilings of a layer; None when no tile fits."""
     timer = Timer(space, coefficients, p)
-    bound = Bound(timer.ideal(), timer.per_tile(), 1 / p.dma_bytes_per_cycle)
+    bound = timer.bound()
     known = _time(timer, [r[:3] for r in space.survivors(space.balanced, Bound(), inf)[0]], TRIALS)
     steps = in_steps(timer, bool(known.tilings))
     limit = min((t.cycles - timer.entry for t in (*known.tilings, *steps)), default=inf)
@@ -232,4 +237,6 @@ def _steps_bound(timer: Timer, tile: Shape, depth: int) -> float:
     fours = ceil(tile[0] * tile[1] / 4) * 4 / (tile[0] * tile[1])
     work = space.macs * fours / (2.4 * space.cores)
     groups = ceil(tile[2] / 4)
-    return steps * (timer.per_tile() + groups * (timer.costs.command + timer.p.dma_issue)) + max(work, moved / 8)
+    return steps * (
+        timer.costs.head + timer.costs.body + timer.costs.tail + groups * (timer.costs.command + timer.p.dma_issue)
+    ) + max(work, moved / 8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,9 +19,13 @@ Axes = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 @dataclass(frozen=True)
 class Bound:
-    """Cycles that a tiling takes at least: ideal + per_tile a tile + per_byte a byte of the first loads, or of all."""
+    """Cycles that a tiling takes at least: ideal + per_tile a tile + per_byte a byte of the first loads, or of all.
+
+    more: what cutting each axis into tiles adds to `ideal`, by the axis's steps (none: nothing).
+    """
 
     ideal: float = 0.0
+    more: tuple[Mapping[int, float], ...] = ({}, {}, {})
     per_tile: float = 0.0
     per_byte: float = 0.0
 
@@ -169,6 +173,7 @@ class LayerSpace:
             GUARD,
             self.budget,
             bound.ideal,
+            *([more.get(step, 0.0) for step in steps] for more, steps in zip(bound.more, axes, strict=True)),
             bound.per_tile,
             bound.per_byte,
             limit,

@@ -83,10 +83,12 @@ class Sums:
 
 
 class CostTables:
-    """Costs of one layer's tiles, on `cores` cores."""
+    """Costs of one layer's tiles, on `cores` cores; even: as if each tile's work split evenly over them."""
 
-    def __init__(self, layer: LayerPlan, coefficients: Coefficients, p: IssParams, cores: int) -> None:
-        self.layer, self.p, self.cores = layer, p, cores
+    def __init__(
+        self, layer: LayerPlan, coefficients: Coefficients, p: IssParams, cores: int, even: bool = False
+    ) -> None:
+        self.layer, self.p, self.cores, self._even = layer, p, cores, even
         self._coefficients = coefficients
         self._axes = (_Axis(), _Axis(), _Axis())
         self._settled = False
@@ -172,6 +174,7 @@ class CostTables:
             inputs,
             tap_rows * tap_columns,
             self.cores,
+            even=self._even,
             pad=(rows.of(r, _pad), columns.of(w, _pad)),
             tap_rows=tap_rows,
             setting=setting,

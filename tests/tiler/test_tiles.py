@@ -117,7 +117,8 @@ def twin_bound(space: LayerSpace, bound: Bound, tile) -> float:
     weights = packed.bytes_for(space.geometry.out[2]) if packed else 0
     by_inputs = every + weights * (spatial if tc > 1 and grouped else 1)
     by_weights = every * (tc if spatial > 1 else 1) + weights
-    compute = bound.ideal + bound.per_tile * spatial * tc + (first + wb) * bound.per_byte
+    more = sum(m.get(step, 0.0) for m, step in zip(bound.more, tile, strict=True))
+    compute = bound.ideal + more + bound.per_tile * spatial * tc + (first + wb) * bound.per_byte
     return max(compute, (once + min(by_inputs, by_weights)) * bound.per_byte)
 
 
@@ -126,7 +127,13 @@ def twin_bound(space: LayerSpace, bound: Bound, tile) -> float:
     st.integers(100, 3000),
     st.integers(0, 200),
     st.none() | planes,
-    st.builds(Bound, st.floats(0, 1e3), st.floats(0, 300), st.floats(0, 1)),
+    st.builds(
+        Bound,
+        st.floats(0, 1e3),
+        st.tuples(*[st.dictionaries(SIZE, st.floats(0, 200))] * 3),
+        st.floats(0, 300),
+        st.floats(0, 1),
+    ),
     st.floats(0, 1e4) | st.just(inf),
 )
 def test_pruner_equals_its_python_twin(layer, budget, scratch, plane, bound, limit):
@@ -180,7 +187,11 @@ def layer_of(op: str, window: Window, shape: tuple[int, int, int], channels: int
     if op == "linear":
         k = int(np.prod(shape))
         node = Node(
-            "n", op, ("x",), "y", LinearAttrs(np.ones((channels, k), np.int64), np.zeros(channels, np.int64), requant(channels))
+            "n",
+            op,
+            ("x",),
+            "y",
+            LinearAttrs(np.ones((channels, k), np.int64), np.zeros(channels, np.int64), requant(channels)),
         )
     elif op == "maxpool":
         node = Node("n", op, ("x",), "y", MaxPoolAttrs(window))
@@ -188,8 +199,8 @@ def layer_of(op: str, window: Window, shape: tuple[int, int, int], channels: int
         n, per = (c, 1) if op == "depthwise" else (channels, c)
         weights = np.ones((n, *window.kernel, per), np.int64)
         groups = c if op == "depthwise" else 1
-        attrs = ConvAttrs(window, weights, np.zeros(n, np.int64), requant(n), 0, groups)
-        node = Node("n", op, ("x",), "y", LAYERS[op].tuned(attrs, [shape]))
+        conv = ConvAttrs(window, weights, np.zeros(n, np.int64), requant(n), 0, groups)
+        node = Node("n", op, ("x",), "y", LAYERS[op].tuned(conv, [shape]))
     return LayerSpace(node, (shape,), LAYERS[op].weights(node.attrs), 8, budget)
 
 
@@ -218,7 +229,7 @@ def test_bounds_are_bounds_and_tables_are_exact(space, data):
     assume(rows)
     some = [rows[i][:3] for i in data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=8))]
     timer = Timer(space, COEFFICIENTS, PARAMS)
-    closed = Bound(timer.ideal(), timer.per_tile(), 1 / PARAMS.dma_bytes_per_cycle)
+    closed = timer.bound()
     for bound, tile, outer in timer.bounds(sorted(set(some))):
         cycles = plain_cycles(space, tile, outer)
         tiles = int(np.prod([ceil(o / t) for o, t in zip(space.geometry.out, tile, strict=True)]))
