@@ -52,9 +52,9 @@ TITLES = (
 HEAD = """# Tiles of whole networks
 
 Written by `python benchmarks/tiling.py --write`; do not edit. gap: how far the tiles may be from the optimum of the
-cycle model (0 is proved), the worst layer. legal, fit L1, survive, timed: tiles of all distinct layers. L1: mean use of the
-budget, weighted with the layers' cycles. L3: bytes read and written in an inference. Mcycles: the estimate; DMA and L3:
-shares of it that wait for copies. The last three columns: predicted cycles with tiles chosen in other ways, relative to
+cycle model (0 is proved), the worst layer. legal, fit L1, survive, timed: tiles of all distinct layers. L1: mean use
+of the budget, weighted with the layers' cycles. L3: bytes read and written in an inference. Mcycles: the estimate; DMA
+and L3: shares of it that wait for copies. The last three columns: predicted cycles with tiles chosen in other ways, relative to
 the search, operands in L2.
 """
 

@@ -162,6 +162,9 @@ class LayerSpace:
     def survivors(self, axes: Axes, bound: Bound, limit: float) -> tuple[list[tuple[int, int, int, int]], int]:
         """Rows (h, w, c, bytes) of tiles in the budget with a bound within `limit` cycles; how many fit the budget."""
         g, p = self.geometry, self.packed
+        by_h, by_w, by_c = (
+            [more.get(step, 0.0) for step in steps] for more, steps in zip(bound.more, axes, strict=True)
+        )
         return _tiler.survivors(
             g.out,
             *axes,
@@ -173,7 +176,9 @@ class LayerSpace:
             GUARD,
             self.budget,
             bound.ideal,
-            *([more.get(step, 0.0) for step in steps] for more, steps in zip(bound.more, axes, strict=True)),
+            by_h,
+            by_w,
+            by_c,
             bound.per_tile,
             bound.per_byte,
             limit,
