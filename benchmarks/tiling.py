@@ -1,7 +1,7 @@
 """Tilings of whole networks: python benchmarks/tiling.py [--write] [--layers] [--target NAME] [NETWORK ...].
 
 For each network: wall time of the plan, how many tiles the search went through and how far it may be from the optimum,
-use of L1, bytes from L3, stalls that stay exposed, and the cycles of other ways to choose tiles, on the same cycle model.
+use of L1, bytes from L3, stalls that stay exposed, and the cycles of other ways to choose tiles, on the same model.
 `--write` renews docs/tilings.md. Wall times are this machine's.
 """
 
@@ -54,8 +54,8 @@ HEAD = """# Tiles of whole networks
 Written by `python benchmarks/tiling.py --write`; do not edit. gap: how far the tiles may be from the optimum of the
 cycle model (0 is proved), the worst layer. legal, fit L1, survive, timed: tiles of all distinct layers. L1: mean use
 of the budget, weighted with the layers' cycles. L3: bytes read and written in an inference. Mcycles: the estimate; DMA
-and L3: shares of it that wait for copies. The last three columns: predicted cycles with tiles chosen in other ways, relative to
-the search, operands in L2.
+and L3: shares of it that wait for copies. The last three columns: predicted cycles with tiles chosen in other ways,
+relative to the search, operands in L2.
 """
 
 

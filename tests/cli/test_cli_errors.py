@@ -123,7 +123,7 @@ def test_too_little_l1_names_the_terms(run: Run, tmp_path: Path) -> None:
     model.graph.initializer.append(numpy_helper.from_array(wide + 1, "w"))
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 400
     path = save(model, tmp_path)
-    code, err = run("deploy", path, "-o", tmp_path / "app", "--l1", "2k")
+    code, err = run("deploy", path, "-o", tmp_path / "app", "--l1", "1k")
     assert code == 3 and "the_conv" in err and "kB of L1" in err and "largest terms" in err and "--l1" in err
     assert not (tmp_path / "app").exists()
 
