@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dory.errors import PlanError
@@ -83,11 +83,12 @@ def in_place(space: LayerSpace) -> Tile:
 def infeasible(space: LayerSpace) -> PlanError:
     """Why no tile fits: the smallest legal one, its largest terms, what would make it fit."""
     buffers = space.buffers(space.smallest)
-    names = {"w": "weights", "y": "output", "scratch": "scratch"}
+    if space.deep and space.deep.channels > 4:
+        buffers = min(buffers, space.deep_buffers(space.smallest, 4), key=lambda b: b[-1].end)
+    names = {"w": "weights", "y": "output", "sums": "sums", "heads": "biases", "tails": "multipliers"}
     terms = sorted(buffers, key=lambda b: -b.bytes * b.copies)[:3]
     text = ", ".join(
-        f"{names.get(b.operand, 'input ' + b.operand[1:])} {_kb(b.bytes)}{f' x {b.copies}' if b.copies > 1 else ''}"
-        for b in terms
+        f"{_operand(b.operand, names)} {_kb(b.bytes)}{f' x {b.copies}' if b.copies > 1 else ''}" for b in terms
     )
     return PlanError(
         f"the smallest legal tile needs {_kb(buffers[-1].end)} of L1, {_kb(space.budget)} are free;"
@@ -95,6 +96,10 @@ def infeasible(space: LayerSpace) -> PlanError:
         where=f"layer {space.node.name} ({space.node.op})",
         hint=f"--l1 {buffers[-1].end} or more, or a layer with fewer input channels",
     )
+
+
+def _operand(name: str, names: Mapping[str, str]) -> str:
+    return names.get(name) or (f"input {name[1:]}" if name.startswith("x") else name)
 
 
 def _kb(size: int) -> str:

@@ -6,6 +6,7 @@ The simulator reports accesses outside of the buffers and reads of what nobody w
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,8 +42,10 @@ def depthwise_job(name: str, attrs: ConvAttrs, x: IntArray, cores: int = CORES, 
     out = layer.out_shape(attrs, [hwc])
     scratch = layer.scratch_bytes(attrs, TileShape(out, (hwc,)), cores)
     win, rows = attrs.window, rows or layer.tile_constants(attrs, out, cores)["rows"]
-    fields = ["x", "w", "y", "scratch", *hwc, *out[:2], *win.kernel, *win.stride, *win.dilation, *win.pads[:2]]
-    fields += [attrs.pad_value, rows, 0, attrs.requant.zero_point, attrs.requant.lo, attrs.requant.hi]
+    way = -1 if attrs.turned else 1
+    fields = ["x", "w", "y", "scratch", *hwc[:2][::way], hwc[2], *out[:2][::way], *win.kernel[::way]]
+    fields += [*win.stride[::way], *win.dilation[::way], *win.pads[:2][::way]]
+    fields += [attrs.pad_value, rows, int(attrs.turned), attrs.requant.zero_point, attrs.requant.lo, attrs.requant.hi]
     packed = layer.weights(attrs)
     assert packed
     inputs = {"x": np.ascontiguousarray(x.astype(np.uint8)).reshape(-1), "w": np.frombuffer(packed.data, np.uint8)}
@@ -58,12 +61,14 @@ def job_of(rng: np.random.Generator, window: Window, hwc: tuple[int, int, int], 
     low, high = 255 * np.minimum(flat, 0).sum(1), 255 * np.maximum(flat, 0).sum(1)
     bias = (-(low + high) * rng.uniform(0, 1, c)).astype(np.int64)
     attrs = ConvAttrs(window, w, bias, requant_of(rng, low // 4, high // 4), int(rng.integers(0, 256)), c)
+    square = window.kernel[0] == window.kernel[1] and window.stride[0] == window.stride[1]
+    attrs = replace(attrs, turned=bool(square and window.dilation == (1, 1) and rng.random() < 0.3))
     want = LAYER.reference(attrs, [x])
-    planes, rows = plane_scratch(window, cores), 0
+    planes, rows = plane_scratch(window, cores, attrs.turned), 0
     if planes and rng.random() < 0.5:
         h, w_out, _ = want.shape
         rows = int(rng.integers(1, (planes.rows((h, w_out, c)) - window.kernel[0]) // window.stride[0] + 2))
-    return depthwise_job(f"{hwc} {window} {rows} rows", attrs, x, cores, rows), want
+    return depthwise_job(f"{hwc} {window} {rows} rows{' turned' * attrs.turned}", attrs, x, cores, rows), want
 
 
 def some_window(rng: np.random.Generator, kind: str) -> Window:
