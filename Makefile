@@ -12,7 +12,7 @@ BUILD_INPUTS := pyproject.toml CMakeLists.txt $(wildcard dory/*.pyx dory/*.pxd) 
 C_SOURCES = $(shell find csrc -name '*.c' -o -name '*.h')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format fuzz calibrate accuracy clean apt-demo apt-test \
+.PHONY: help demo test check lint format fuzz mutants calibrate accuracy clean apt-demo apt-test \
 	lint-style lint-types lint-contracts lint-c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -50,6 +50,9 @@ format: $(VENV)/.test ## rewrite Python and C sources in the house style
 
 fuzz: $(VENV)/.test ## the property tests with many random examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(JOBS) -m hypothesis --timeout 0 $(PYTEST_ARGS)
+
+mutants: $(VENV)/.test ## deploy 10,000 damaged network files: none may end in a traceback, hang, or leave files behind
+	$(BIN)/python tools/mutants.py
 
 calibrate: $(VENV)/.test ## measure the cycle model's coefficients anew in the simulator, after a kernel has changed
 	$(BIN)/python tools/calibrate.py

@@ -34,6 +34,7 @@ class Options:
     """What a deployment may be told: input arrays by ONNX name (else seeded random data), rescale width, output.
 
     chooser: another way to choose tiles than the cycle model.
+    signed_inputs: inputs whose type the file does not tell hold -128..127 rather than 0..255.
     """
 
     output: Path
@@ -43,6 +44,7 @@ class Options:
     verify: Verify = "host"
     chooser: Chooser | None = None
     force: bool = False
+    signed_inputs: bool = False
 
 
 def deploy(model: Path, options: Options, report: Report = lambda _: None, *, graph: Graph | None = None) -> Deployment:
@@ -66,7 +68,7 @@ def deploy(model: Path, options: Options, report: Report = lambda _: None, *, gr
     check_replaceable(options.output, options.force)
     if graph is None:
         done = stage("import")
-        graph = frontend.load(model, rescale_bits=options.rescale_bits)
+        graph = frontend.load(model, rescale_bits=options.rescale_bits, signed_inputs=options.signed_inputs)
         done()
     inputs = example_inputs(graph, options.inputs)
     done = stage("lower")

@@ -154,7 +154,10 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class Port:
-    """A network input or output and its L2 buffer; real = scale * (q - zero_point); xor 128 turns int8 into uint8."""
+    """A network input or output and its L2 buffer; real = scale * (q - zero_point); xor 128 turns int8 into uint8.
+
+    word_bytes 4: elements are int32, shape counts their bytes.
+    """
 
     tensor: str
     name: str
@@ -163,6 +166,18 @@ class Port:
     zero_point: int
     xor: int
     l2_buffer: str
+    word_bytes: int = 1
+
+    @property
+    def c_type(self) -> str:
+        """Element type of the user's API."""
+        return "int32_t" if self.word_bytes == 4 else "int8_t" if self.xor else "uint8_t"
+
+    @property
+    def elements(self) -> Shape:
+        """(height, width, channels) in elements of that type."""
+        h, w, c = self.shape
+        return (h, w, c // self.word_bytes)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from dory.streaming import schedule
 from dory.targets import Cluster, Target
 from dory.testing.accuracy import measure_in, random_networks
 from dory.testing.measure import Measured, MeasuredLayer, code_lines
-from dory.testing.random_layers import KINDS, RARE, random_layers
+from dory.testing.random_layers import KINDS, OF_INTEGERS, RARE, random_layers
 from dory.tiler import baselines
 
 FILE = Path(__file__).resolve().parents[1] / "dory" / "sim" / "model" / model.FILE
@@ -256,7 +256,7 @@ def code(target: Target) -> dict[str, float]:
     """Lines of code that run, from small networks: the loop, the network, each operator, each kernel."""
     found: dict[str, float] = {}
     several = []
-    for i, kind in enumerate([*KINDS, *RARE]):
+    for i, kind in enumerate([*KINDS, *RARE, *OF_INTEGERS]):
         for j in range(CODE_NETWORKS):
             measured, layers = code_lines(random_layers(FIRST_SEED + 100 * i + j, (kind,)), target)
             if len(layers) > 1:
@@ -318,6 +318,7 @@ def all_samples(target: Target, layers: int) -> list[Measured]:
         *sample(small, max(layers // 3, 2), FIRST_SEED + 900_000, 15, SLIVERS),
         *sample(target, few, FIRST_SEED + 600_000, 31, RESCALED),
         *sample(target, max(layers // 2, 2), FIRST_SEED + 800_000, 15, tuple(RARE)),
+        *sample(target, max(layers // 2, 2), FIRST_SEED + 950_000, 15, tuple(OF_INTEGERS)),
     ]
 
 

@@ -18,8 +18,8 @@ uint32_t dory_conv_sums_bytes(const dory_conv_sums_args_t *args) {
 }
 
 /* Outputs of one unit; pixels before `from` belong to the block before. */
-DORY_OUT_OF_LINE void finish(const dory_conv_sums_args_t *args, const int32_t *sums, int32_t p0, int32_t from, int32_t to,
-                             int32_t g) {
+DORY_OUT_OF_LINE void finish(const dory_conv_sums_args_t *args, const int32_t *sums, int32_t p0, int32_t from,
+                             int32_t to, int32_t g) {
   const dory_conv_args_t *a = &args->conv;
   for (int32_t j = 0; j < 4 && 4 * g + j < a->c_out; j++) {
     const int32_t bias = dory_form_bias(a->form, args->heads + 16 * g, j);

@@ -4,8 +4,9 @@
  * tile that read as pad_value.
  *
  * Packed weights come in channel groups; a group is its weights followed by its constants
- *     int32 bias[G], int32 mult[G], int32 shift[G]
- * with the input zero-point already folded into bias. y = clip(zero_point + ((acc * mult + (1 << (shift-1))) >> shift), lo, hi),
+ *     int32 bias[G], int32 mult[G], int32 shift[G] (+ 64 * add)
+ * with the input zero-point already folded into bias.
+ *     y = clip(zero_point + add + ((acc * mult + (1 << (shift-1))) >> shift), lo, hi)
  * the product in 64 bits. Unused channels of the last group hold zero weights and (0, 0, 1). */
 #ifndef DORY_KERNELS_H
 #define DORY_KERNELS_H
@@ -99,6 +100,15 @@ typedef struct {
   int32_t form;
   dory_clip_t clip;
 } dory_linear_args_t;
+
+/* dory_linear32: the same sums, stored as n int32 (y holds 4 n bytes). A group is [K4/4][4 sums][4 bytes], then
+ * int32 bias[4]. */
+typedef struct {
+  const uint8_t *restrict x;
+  const uint8_t *restrict w;
+  uint8_t *restrict y; /* 4-byte aligned */
+  int32_t k, n;
+} dory_linear32_args_t;
 
 /* dory_add: y = clip((a * mult_a + b * mult_b + bias) >> shift, lo, hi), an arithmetic shift; every sum fits int32.
  * bias holds the zero-points and the half. */
@@ -195,6 +205,7 @@ typedef union {
   dory_grouped_conv_args_t grouped_conv;
   dory_depthwise_args_t depthwise;
   dory_linear_args_t linear;
+  dory_linear32_args_t linear32;
   dory_add_args_t add;
   dory_maxpool_args_t maxpool;
   dory_avgpool_args_t avgpool;
@@ -219,6 +230,7 @@ void dory_conv_sums(const void *args);
 void dory_grouped_conv(const void *args);
 void dory_depthwise(const void *args);
 void dory_linear(const void *args);
+void dory_linear32(const void *args);
 void dory_add(const void *args);
 void dory_maxpool(const void *args);
 void dory_avgpool(const void *args);

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dory.cli.options import add_target, load_arrays
+from dory.cli.options import add_input_type, add_target, load_arrays
 
 if TYPE_CHECKING:
     from dory.deployment import Deployment, OnnxComparison
@@ -43,6 +43,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=15,
         help="width of the requantisation multiplier (default 15)",
     )
+    add_input_type(p)
     add_target(p)
     p.add_argument(
         "--compare-onnx",
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         graph = None
         if args.input:
             progress("import")
-            graph = frontend.load(args.model, rescale_bits=args.rescale_bits)
+            graph = frontend.load(args.model, rescale_bits=args.rescale_bits, signed_inputs=args.input_type == "int8")
         inputs = load_arrays(args.input, [graph.io_layouts[t].onnx_name for t in graph.inputs]) if graph else None
         options = pipeline.Options(
             output=output,
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             rescale_bits=args.rescale_bits,
             verify=args.verify,
             force=args.force,
+            signed_inputs=args.input_type == "int8",
         )
         if args.compare_onnx:
             _require_onnxruntime()
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         ladder = None
         if args.compare_onnx:
             progress("compare with onnxruntime")
-            ladder = _climb(args.model, result, args.rescale_bits)
+            ladder = _climb(args, result)
     if args.json:
         sys.stdout.write(as_json(result, output, ladder))
     else:
@@ -98,7 +100,7 @@ def _require_onnxruntime() -> None:
         raise UserError("onnxruntime is not installed", where="--compare-onnx", hint="pip install 'dory[quantize]'")
 
 
-def _climb(model: Path, result: Deployment, rescale_bits: int) -> OnnxComparison:
+def _climb(args: argparse.Namespace, result: Deployment) -> OnnxComparison:
     """Compare every layer with onnxruntime on the deployment's example input."""
     from dory.deployment import OnnxComparison
     from dory.frontend.io import from_hwc
@@ -106,5 +108,5 @@ def _climb(model: Path, result: Deployment, rescale_bits: int) -> OnnxComparison
 
     graph = result.graph
     feeds = {graph.io_layouts[t].onnx_name: from_hwc(graph, t, result.values[t]) for t in graph.inputs}
-    ladder = climb(model, feeds, rescale_bits=rescale_bits)
+    ladder = climb(args.model, feeds, rescale_bits=args.rescale_bits, signed_inputs=args.input_type == "int8")
     return OnnxComparison(ladder.elements, ladder.differing, ladder.max_lsb)

@@ -16,14 +16,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table that the importer is made of."""
-    from dory.report.ops import markdown, print_table, rows
+    """Print the tables that the importers are made of."""
+    from dory.report.ops import as_dicts, markdown, print_tables
 
     if args.json:
-        json.dump([dict(zip(("onnx", "accepted", "layer"), r, strict=True)) for r in rows()], sys.stdout, indent=1)
+        json.dump(as_dicts(), sys.stdout, indent=1)
         print()
     elif args.markdown:
         print(markdown(), end="")
     else:
-        print_table()
+        print_tables()
     return 0

@@ -40,6 +40,15 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=int, metavar="N", help="use fewer of the cluster's cores (default: all)")
 
 
+def add_input_type(parser: argparse.ArgumentParser) -> None:
+    """--input-type, None where not given: uint8."""
+    parser.add_argument(
+        "--input-type",
+        choices=("uint8", "int8"),
+        help="range of inputs whose type the file does not tell, as in networks of integers (default uint8)",
+    )
+
+
 def add_clocks(parser: argparse.ArgumentParser) -> None:
     """--fc-mhz, --cluster-mhz."""
     for name, what in (("fc", "fabric controller"), ("cluster", "cluster")):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dory.cli.options import add_target
+from dory.cli.options import add_input_type, add_target
 from dory.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,25 +15,32 @@ if TYPE_CHECKING:
     from dory.targets import Target
     from dory.tiler.planner import Lowered
 
-PLANNING = (("--l1", "l1"), ("--l2", "l2"), ("--cores", "cores"), ("--rescale-bits", "rescale_bits"))
+PLANNING = (
+    ("--l1", "l1"),
+    ("--l2", "l2"),
+    ("--cores", "cores"),
+    ("--rescale-bits", "rescale_bits"),
+    ("--input-type", "input_type"),
+)
 """Options that change a plan."""
 
 
 def add_planning(parser: argparse.ArgumentParser) -> None:
-    """--target, --l1, --l2, --cores, --rescale-bits: as for deploy, None where not given."""
+    """--target, --l1, --l2, --cores, --rescale-bits, --input-type: as for deploy, None where not given."""
     add_target(parser)
     parser.set_defaults(target=None)
     parser.add_argument(
         "--rescale-bits", type=int, choices=(15, 31), help="width of the requantisation multiplier (default 15)"
     )
+    add_input_type(parser)
 
 
-def lowered_model(model: Path, rescale_bits: int | None) -> Lowered:
-    """An ONNX file, imported and packed. UserError when it cannot be."""
+def lowered_model(model: Path, rescale_bits: int | None, input_type: str | None) -> Lowered:
+    """An ONNX file, imported and packed under the options of that name. UserError when it cannot be."""
     from dory import frontend
     from dory.tiler.planner import lower
 
-    return lower(frontend.load(model, rescale_bits=rescale_bits or 15))
+    return lower(frontend.load(model, rescale_bits=rescale_bits or 15, signed_inputs=input_type == "int8"))
 
 
 def target_for(name: str | None, cores: int | None, l1: int | None, l2: int | None) -> Target:
@@ -74,7 +81,7 @@ def load_planned(source: Path, args: argparse.Namespace, progress: Callable[[str
 
     target = target_for(args.target, args.cores, args.l1, args.l2)
     progress("import")
-    lowered = lowered_model(source, args.rescale_bits)
+    lowered = lowered_model(source, args.rescale_bits, args.input_type)
     progress("plan")
     return make_plan(lowered, target), target
 

@@ -69,6 +69,8 @@ def application(
         files[f"data/input{i}.bin"] = _bytes(values[port.tensor] ^ port.xor)
     for i, port in enumerate(plan.outputs):
         files[f"data/output{i}.bin"] = _bytes(values[port.tensor] ^ port.xor)
+    if graph.epilogue:
+        files["host/epilogue.onnx"] = graph.epilogue
     files.update(_sources(plan))
     kernels = sorted(Path(f).name for f in files if f.startswith("kernels/") and f.endswith(".c"))
     data = sorted(Path(f).name for f in files if f.startswith("data/") and f.endswith(".bin"))

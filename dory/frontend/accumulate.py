@@ -80,7 +80,8 @@ def accumulate(
     weights = _flipped(node, p.weights, gain < 0)
     weights = np.where((gain == 0).reshape((-1,) + (1,) * (weights.ndim - 1)), 0, weights)
     unit = np.abs(unit)
-    bias = _bias(p, x.scale, gain, offset, unit)
+    weights, unit = _finer(p, x.scale, gain, offset, weights, unit, target.scale)
+    bias = np.rint(_bias(p, x.scale, gain, offset, unit))
     rows = weights.reshape(weights.shape[0], -1)
     total = bias - x.zero * rows.sum(1)
     lo, hi = limits
@@ -102,12 +103,36 @@ def _flipped(node: NodeView, weights: IntArray, negative: NDArray[np.bool_]) -> 
     return flipped
 
 
+def _finer(
+    p: Products,
+    sx: float,
+    gain: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    weights: IntArray,
+    unit: NDArray[np.float64],
+    out_scale: float,
+) -> tuple[IntArray, NDArray[np.float64]]:
+    """Weights times an integer, where narrow ones leave room and the bias is no multiple of a coarse unit.
+
+    Products of 2-bit numbers have units larger than an output step, and rounding a bias to them would be seen. With the
+    factor the rounding is at most 1/8 of an output step.
+    """
+    exact = _bias(p, sx, gain, offset, unit)
+    fraction = np.abs(exact - np.rint(exact)) > 1e-3
+    largest = np.abs(weights).reshape(weights.shape[0], -1).max(1)
+    room = np.maximum(127 // np.maximum(largest, 1), 1)
+    with np.errstate(all="ignore"):
+        wanted = np.clip(np.nan_to_num(np.ceil(4 * unit / out_scale), nan=1.0), 1, 127).astype(np.int64)
+    factor = np.where(fraction, np.minimum(room, wanted), 1)
+    return weights * factor.reshape((-1,) + (1,) * (weights.ndim - 1)), unit / factor
+
+
 def _bias(
     p: Products, sx: float, gain: NDArray[np.float64], offset: NDArray[np.float64], unit: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The bias in accumulator units, as integers in float64; an int32 bias of scale sx * sw is taken as it is."""
+    """The bias in accumulator units; an int32 bias of scale sx * sw is taken as it is."""
     with np.errstate(all="ignore"):
-        real = np.rint((gain * p.bias_real + offset) / unit)
+        real = (gain * p.bias_real + offset) / unit
         if p.bias_ints is not None and p.bias_scale is not None:
             same = np.abs(p.bias_scale / (sx * p.scale) - 1) < 1e-6
             real = np.where(same & (offset == 0), p.bias_ints * np.sign(gain), real)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from dory.layers.pad import PadAttrs
 from dory.layers.permute import PermuteAttrs, mixed_radix
 
 IDENTITY_TABLE = np.arange(256, dtype=np.int64)
+MAX_ELEMENTS = 1 << 24  # of one activation: twice the RAM of any target
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Builder:
         self.nodes: list[Node] = []
         self.notes: list[str] = []
         self.ports: dict[str, InputPort] = {}
-        self.quantised: dict[tuple[int, float, int], View] = {}  # by id of the value, which keep_alive holds
+        self.quantised: dict[tuple[int, Target], View] = {}  # by id of the value, which keep_alive holds
         self.keep_alive: list[Value] = []
         self.file_sign: dict[str, bool] = {}  # tensor -> whether the file's type is int8
         self._layer_names: set[str] = set()
@@ -64,6 +66,8 @@ class Builder:
         self._describe(port, self.ports[port].shape, quant, (0, 255))
 
     def _describe(self, name: str, shape: Shape, quant: Quant, value_range: tuple[int, int]) -> None:
+        if prod(shape) > MAX_ELEMENTS:
+            raise ValueError(f"an activation of {prod(shape)} elements, {MAX_ELEMENTS} are accepted")
         self.tensors[name] = Tensor(name, shape, U8, quant.scale, quant.zero)
         self.ranges[name] = value_range
 
@@ -266,7 +270,9 @@ def hwc_shape(shape: tuple[int, ...], node: NodeView) -> Shape:
 
 def canonical_idx(shape: tuple[int, ...]) -> IntArray:
     """Flat HWC offsets of the ONNX coordinates of [1, C, H, W], [1, C, W] or [1, C]; row-major for any other shape."""
-    size = int(np.prod(shape, dtype=np.int64))
+    size = prod(shape)
+    if size > MAX_ELEMENTS:
+        raise ValueError(f"an activation of shape {list(shape)} has {size} elements, {MAX_ELEMENTS} are accepted")
     if len(shape) in (2, 3, 4) and shape[0] == 1:
         last = np.arange(size, dtype=np.int64).reshape((1, *shape[2:], shape[1]))
         return np.moveaxis(last, -1, 1)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
 from dory.errors import DoryError, UserError
-from dory.frontend.builder import IDENTITY_TABLE, Builder, InputPort, canonical_idx, flat_or_hwc
+from dory.frontend.builder import IDENTITY_TABLE, MAX_ELEMENTS, Builder, InputPort, canonical_idx, flat_or_hwc
 from dory.frontend.fold import evaluate
 from dory.frontend.onnx_file import FLOATS, NodeView, OnnxFile, Port, constant_value
 from dory.frontend.operator import Inputs, constant
 from dory.frontend.ops_softmax import DeferredSoftmax
 from dory.frontend.passes import finish
 from dory.frontend.registry import OPERATORS
+from dory.frontend.rewrite import normalise, rewritten_operators
+from dory.frontend.survey import STATES, State, Verdict, survey
 from dory.frontend.values import Const, FloatInput, Ints, Pending, QConst, Quant, Real, Value, View
 from dory.graph.types import Graph, IntArray, IoLayout, Shape
 from dory.layers.lut import LutAttrs
@@ -25,23 +28,38 @@ INT8, UINT8 = 3, 2
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where an ONNX value's integers lie: HWC element k is the value's element order[k] (row-major) plus offset."""
+    """Where an ONNX value's integers lie: HWC element k is the value's element order[k] (row-major) plus offset.
+
+    The value is real when `scale` is not 0: its integers are round(value / scale) + offset.
+    """
 
     tensor: str
     order: IntArray
     offset: int
+    scale: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """The graph, and for the ladder: where the integers of each ONNX value that QuantizeLinear makes lie."""
+    """The graph, and for the ladder: where the integers of each quantised ONNX value lie."""
 
     graph: Graph
     places: Mapping[str, Place]
 
+    def within(self, names: Collection[str]) -> Imported:
+        """Only the places of the named values; a real one where no integer one is of the same tensor."""
+        found = {n: p for n, p in self.places.items() if n in names}
+        integers = {p.tensor for p in found.values() if not p.scale}
+        return Imported(self.graph, {n: p for n, p in found.items() if not p.scale or p.tensor not in integers})
+
 
 def import_qdq(file: OnnxFile, rescale_bits: int) -> Imported:
-    """The integer graph of a QDQ file."""
+    """The integer graph of a QDQ file, or of one in another form that is written anew as QDQ."""
+    names = {p.name for p in file.inputs} | {name for node in file.nodes for name in node.outputs}
+    return _import(normalise(file).file, rescale_bits).within(names)
+
+
+def _import(file: OnnxFile, rescale_bits: int) -> Imported:
     b = Builder(file, rescale_bits)
     env: dict[str, Value] = {name: Const(a) for name, a in file.constants.items()}
     used = {name for node in file.nodes for name in node.inputs} | {p.name for p in file.outputs}
@@ -72,12 +90,42 @@ def import_qdq(file: OnnxFile, rescale_bits: int) -> Imported:
         inputs.append(name)
         layouts[name] = _layout(name, ip.idx, ip.real, ip.signed)
     graph = finish(file.path.stem, b, tuple(inputs), tuple(outputs), layouts)
-    values = {
-        name: Place(v.view.tensor, _inverse(v.view.idx), 128 if v.signed else 0)
-        for name, v in env.items()
-        if isinstance(v, Ints) and not any(v.view.pads) and v.view.tensor in graph.tensors
-    }
-    return Imported(graph, values)
+    return Imported(graph, {name: p for name, v in env.items() if (p := _place(v, graph)) is not None})
+
+
+def _place(value: Value, graph: Graph) -> Place | None:
+    """Where a value's integers lie; None for one that is not in the graph as it is."""
+    if not isinstance(value, (Ints, Real)) or any(value.view.pads) or value.view.tensor not in graph.tensors:
+        return None
+    order = _inverse(value.view.idx)
+    if isinstance(value, Ints):
+        if value.bits < 8:
+            return None  # NumPy has no such type; the dequantised value tells the same
+        return Place(value.view.tensor, order, 128 if value.signed else 0)
+    return Place(value.view.tensor, order, value.quant.zero, value.quant.scale) if value.table is None else None
+
+
+def survey_qdq(original: OnnxFile) -> list[Verdict]:
+    """What `import_qdq` makes of each node. UserError for inputs that it cannot take."""
+    file = normalise(original).file
+    b = Builder(file, 15)
+    env: dict[str, Value] = {name: Const(a) for name, a in file.constants.items()}
+    for port in file.inputs:
+        if any(port.name in node.inputs for node in file.nodes):
+            env[port.name] = _network_input(b, file, port)
+
+    def step(node: NodeView) -> State:
+        _run(b, node, env)
+        return "taken"
+
+    # Nodes that stand for one of the file have its label; the worst of them is what counts.
+    worst: dict[str, Verdict] = {}
+    for verdict in survey(file, tuple(env), step):
+        before = worst.setdefault(verdict.node.label, verdict)
+        if STATES.index(verdict.state) > STATES.index(before.state):
+            worst[verdict.node.label] = verdict
+    found = ((node, worst.get(node.label)) for node in original.nodes)
+    return [Verdict(n, v.state, v.reason) if v else Verdict(n, "taken") for n, v in found]
 
 
 def _run(b: Builder, node: NodeView, env: dict[str, Value]) -> None:
@@ -95,7 +143,8 @@ def _run(b: Builder, node: NodeView, env: dict[str, Value]) -> None:
         return
     if operator is None:
         name = f"{node.domain}.{node.op}" if node.domain else node.op
-        raise node.error(f"operator {name} is not supported", f"supported are {', '.join(OPERATORS)}")
+        known = ", ".join([*OPERATORS, *rewritten_operators()])
+        raise node.error(f"operator {name} is not supported", f"supported are {known}")
     env[node.outputs[0]] = operator.run(b, node, inputs)
     for extra in filter(None, node.outputs[1:]):
         env.pop(extra, None)
@@ -117,6 +166,9 @@ def _network_input(b: Builder, file: OnnxFile, port: Port) -> Value:
         raise UserError(
             f"its shape {list(fixed)} has a batch of {fixed[0]}", where=where, hint="export with batch size 1"
         )
+    if prod(fixed) > MAX_ELEMENTS:
+        large = f"its shape {list(fixed)} has {prod(fixed)} elements"
+        raise UserError(large, where=where, hint=f"accepted are up to {MAX_ELEMENTS}: export with a smaller input")
     real = port.elem_type in FLOATS
     if not real and port.elem_type not in (INT8, UINT8):
         raise UserError(f"ONNX type {port.elem_type}", where=where, hint="accepted are float, int8 and uint8")

@@ -19,6 +19,10 @@ from dory.errors import UserError
 
 Array = NDArray[Any]
 DEFAULT_DOMAINS = ("", "ai.onnx")
+LIMITS = "limits"
+"""Attribute of a rewritten QuantizeLinear: the lowest and highest integer that it saturates to."""
+ROUNDING = "rounding_mode"
+"""Attribute of a rewritten QuantizeLinear whose rounding is not to the nearest: a key of rounding.ROUNDINGS."""
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
@@ -35,6 +39,7 @@ class NodeView:
     attrs: Mapping[str, Any]
     proto: onnx.NodeProto
     opset: int
+    origin: str = ""  # the file's operator, where another one stands for it
 
     @property
     def label(self) -> str:
@@ -44,7 +49,7 @@ class NodeView:
     @property
     def where(self) -> str:
         """File, node and operator."""
-        return f"{self.file}: node '{self.label}' ({self.op})"
+        return f"{self.file}: node '{self.label}' ({self.origin or self.op})"
 
     def error(self, message: str, hint: str = "") -> UserError:
         """An error at this node."""

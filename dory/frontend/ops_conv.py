@@ -12,6 +12,7 @@ from dory.frontend.builder import Builder, canonical_idx, hwc_shape
 from dory.frontend.onnx_file import NodeView
 from dory.frontend.operator import Inputs, Operator, constant, get, need
 from dory.frontend.values import Array, Const, QConst, Quant, Real, Target, Value, View, pending
+from dory.frontend.wide import parts_of, repeat, split
 from dory.frontend.windows import window_of
 from dory.graph.types import IntArray, Shape, Window
 from dory.layers.conv import ConvAttrs
@@ -48,6 +49,10 @@ class DeferredProduct:
     def scaled(self, factor: Gains, add: Gains) -> DeferredProduct:
         """This result times `factor` plus `add`, per channel, in real numbers."""
         return replace(self, gain=self.gain * factor, offset=self.offset * factor + add)
+
+    def shifted(self, offset: float) -> DeferredProduct:
+        """This result plus a number."""
+        return self.scaled(np.ones_like(self.gain), np.full_like(self.offset, offset))
 
     def emit(self, b: Builder, target: Target, lo: int, hi: int) -> View:
         """The layer."""
@@ -135,6 +140,8 @@ def import_conv(b: Builder, node: NodeView, inputs: Inputs) -> Value:
     if any(view.pads) and view.pad_value == quant.zero:
         base_pads = view.pads
         view = View(view.tensor, view.idx)
+    if (parts := parts_of(weights)) > 1:
+        view, weights = repeat(b, node, view, parts, 1, groups), split(weights, parts, 1)
     inner = hwc_shape(view.shape, node)
     window, spatial = window_of(node, (inner[0], inner[1]), rank - 2, weights.shape[2:], base_pads)
     kernel = QConst(_ohwi(weights.ints), _ohwi(weights.scale))
@@ -193,6 +200,9 @@ def _product(
     if view.shape[-1] != k:
         raise node.error(f"input of shape {list(view.shape)} times a matrix of {k} rows", "export the network again")
     rows = view.idx.size // k
+    if (parts := parts_of(weights)) > 1:
+        view, weights = repeat(b, node, view, parts, len(view.shape) - 1), split(weights, parts, 1)
+        k *= parts
     real, quantised = bias
     if alpha != beta or alpha == 0:
         real, quantised = (real * beta / alpha if alpha else real * beta), None

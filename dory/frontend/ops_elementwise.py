@@ -7,12 +7,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dory.errors import UserError
-from dory.frontend.builder import Builder, canonical_idx, flat_or_hwc
+from dory.frontend.builder import IDENTITY_TABLE, Builder, canonical_idx, flat_or_hwc
 from dory.frontend.fold import evaluate
 from dory.frontend.onnx_file import NodeView
 from dory.frontend.operator import Inputs, Operator, channel_axis, constant, need, scalar_attr_or_input
 from dory.frontend.ops_conv import DeferredProduct, channel_affine
-from dory.frontend.values import Array, Const, FloatInput, Pending, QConst, Quant, Real, Target, Value, View, pending
+from dory.frontend.values import (
+    Array,
+    Const,
+    FloatInput,
+    Ints,
+    Pending,
+    QConst,
+    Quant,
+    Real,
+    Target,
+    Value,
+    View,
+    pending,
+)
+from dory.graph.types import Node, clip
 from dory.layers.add import add_attrs
 
 QDQ_HINT = "put QuantizeLinear and DequantizeLinear between the two operators"
@@ -41,6 +55,11 @@ def import_clip(b: Builder, node: NodeView, inputs: Inputs) -> Value:
     low, high = (-np.inf if lo is None else lo), (np.inf if hi is None else hi)
     if low > high or np.isnan(low) or np.isnan(high):
         raise node.error(f"it clips to {low}..{high}", "min must not be above max")
+    if isinstance(x, Ints):
+        shift = 128 if x.signed else 0
+        clipped = clip(IDENTITY_TABLE, int(max(low + shift, 0)), int(min(high + shift, 255)))
+        target = b.target_like(x.view.tensor, node.outputs[0])
+        return replace(x, view=b.lookup(x.view, clipped, target, node, (node.op,)))
     if isinstance(x, Pending):
         return replace(x, lo=min(max(x.lo, low), high), hi=max(min(x.hi, high), low))
     if isinstance(x, Real):
@@ -88,6 +107,28 @@ def _function(b: Builder, node: NodeView, inputs: Inputs) -> Value:
 def _same_view(a: Real, b: Real) -> bool:
     same = a.view.tensor == b.view.tensor and a.view.pads == b.view.pads
     return same and np.array_equal(a.view.idx, b.view.idx)
+
+
+def _of_one_tensor(b: Builder, x: Real, y: Real) -> tuple[Real, Real]:
+    """Both as functions of one tensor where one comes from the other's tensor by tables (x * sigmoid(x))."""
+    for _ in range(len(b.nodes)):
+        if x.view.tensor == y.view.tensor:
+            break
+        made = {n.output: i for i, n in enumerate(b.nodes) if n.op == "lut"}
+        at = made.get(x.view.tensor, -1), made.get(y.view.tensor, -1)
+        if max(at) < 0 or any(x.view.pads) or any(y.view.pads):
+            break
+        later = b.nodes[max(at)]  # layers stand in the order of their making: the other cannot come from this one
+        x, y = (_before(b, v, later) if v.view.tensor == later.output else v for v in (x, y))
+    return x, y
+
+
+def _before(b: Builder, x: Real, layer: Node) -> Real:
+    """A function of a table's result as a function of what the table reads."""
+    view = replace(x.view, tensor=layer.inputs[0])
+    before, table = b.tensors[layer.inputs[0]], layer.attrs
+    ops = (table.function, *x.ops)
+    return Real(view, Quant(before.scale, before.zero_point), x.values()[table.table], ops)
 
 
 def import_binary(b: Builder, node: NodeView, inputs: Inputs) -> Value:
@@ -190,8 +231,11 @@ class DeferredAdd:
 
 
 def _two_activations(b: Builder, node: NodeView, x: Value, y: Value) -> Value:
-    if isinstance(x, Real) and isinstance(y, Real) and _same_view(x, y):
-        return _function(b, node, [x, y])
+    if isinstance(x, Real) and isinstance(y, Real):
+        if node.op not in ("Add", "Sum"):
+            x, y = _of_one_tensor(b, x, y)
+        if _same_view(x, y):
+            return _function(b, node, [x, y])
     if node.op not in ("Add", "Sum"):
         raise node.error(f"{node.op} of two different activations", "accepted is Add; other operators take constants")
     (vx, qx), (vy, qy) = b.integers(x, node), b.integers(y, node)

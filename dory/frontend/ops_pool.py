@@ -7,9 +7,11 @@ from math import frexp
 
 import numpy as np
 
+from dory.frontend.accumulate import Products
 from dory.frontend.builder import Builder, canonical_idx, hwc_shape
 from dory.frontend.onnx_file import NodeView
 from dory.frontend.operator import Inputs, Operator, axis_of, ints_attr_or_input, need
+from dory.frontend.ops_conv import DeferredProduct
 from dory.frontend.values import Ints, Quant, Real, Target, Value, View, pending
 from dory.frontend.windows import window_of
 from dory.graph.types import IntArray, Window
@@ -71,6 +73,18 @@ class DeferredAverage:
     def shape(self) -> tuple[int, ...]:
         """The ONNX shape."""
         return tuple(self.out_idx.shape)
+
+    def shifted(self, offset: float) -> DeferredProduct:
+        """The mean plus a number, as a depthwise convolution with weights of 1 and a bias."""
+        shape, kernel = self.shape, self.window.kernel
+        if any(self.window.pads) and not self.counted:
+            hint = "accepted are averages without pads, or with count_include_pad"
+            raise self.node.error("its padding is not counted, and its result is rounded down", hint)
+        channels, area = shape[1], kernel[0] * kernel[1]
+        weights = np.ones((channels, *kernel, 1), np.int64)
+        p = Products(weights, np.full(channels, 1 / area), np.full(channels, offset))
+        one, zero = np.ones(channels), np.zeros(channels)
+        return DeferredProduct(self.node, self.tensor, self.quant, self.window, channels, p, one, zero, self.out_idx, 1)
 
     def emit(self, b: Builder, target: Target, lo: int, hi: int) -> View:
         """The layer; mult[n] = round(sx / (sy * n) * 2**shift) for the window sizes n that occur."""

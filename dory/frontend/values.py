@@ -7,12 +7,13 @@ and only QuantizeLinear turns a float result into an integer tensor. Reshapes an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dory.graph.types import IntArray, Tensor
+from dory.frontend.rounding import ROUNDINGS
+from dory.graph.types import IntArray, Tensor, clip
 
 if TYPE_CHECKING:
     from dory.frontend.builder import Builder
@@ -33,10 +34,11 @@ class Quant:
         """Equal scale and zero-point."""
         return self.scale == other.scale and self.zero == other.zero
 
-    def quantise(self, real: Array) -> IntArray:
-        """QuantizeLinear in float32: round half to even, saturate to 0..255. NaN becomes 0."""
+    def quantise(self, real: Array, rounding: str = "ROUND") -> IntArray:
+        """QuantizeLinear in float32: round (half to even), saturate to 0..255. NaN becomes 0."""
         with np.errstate(all="ignore"):
-            q = np.rint(np.asarray(real, np.float32) / np.float32(self.scale)).astype(np.float64) + self.zero
+            steps = np.asarray(real, np.float32) / np.float32(self.scale)
+            q = ROUNDINGS[rounding](steps).astype(np.float64) + self.zero
         clipped: IntArray = np.clip(np.nan_to_num(q, nan=0.0, posinf=255.0, neginf=0.0), 0, 255).astype(np.int64)
         return clipped
 
@@ -99,10 +101,11 @@ class QConst:
 
 @dataclass(frozen=True, eq=False)
 class Ints:
-    """The output of QuantizeLinear; `signed` when the file's type is int8."""
+    """The output of QuantizeLinear; `signed` when the file's type is, `bits` its width (4 for int4)."""
 
     view: View
     signed: bool
+    bits: int = 8
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,6 +148,14 @@ class Deferred(Protocol):
 
     def emit(self, b: Builder, target: Target, lo: int, hi: int) -> View:
         """Make the layer(s) with the output clipped to lo..hi."""
+
+
+@runtime_checkable
+class Shiftable(Protocol):
+    """A deferred operator that can add a real number to its result before it is rounded."""
+
+    def shifted(self, offset: float) -> Deferred:
+        """The same with `offset` added."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +202,16 @@ Value: TypeAlias = Const | QConst | Ints | Real | Pending | FloatInput
 
 @dataclass(frozen=True)
 class Target(Quant):
-    """Scale and zero-point of a tensor to make, and the name it should get."""
+    """Scale and zero-point of a tensor to make, the name it should get, and the integers that it saturates to."""
 
     name: str = field(default="", compare=False)
+    lo: int = 0
+    hi: int = 255
+    rounding: str = "ROUND"
+
+    def quantise(self, real: Array, rounding: str = "") -> IntArray:
+        """Like Quant's, in the target's rounding, saturated to lo..hi."""
+        return clip(super().quantise(real, rounding or self.rounding), self.lo, self.hi)
 
 
 def pending(source: Deferred) -> Pending:

@@ -8,6 +8,7 @@ from dory.frontend.onnx_file import NodeView
 from dory.graph.types import Window
 
 Pads = tuple[int, int, int, int]
+MAX_PAD = 2**15  # of one side, in elements
 
 
 def window_of(
@@ -39,6 +40,9 @@ def window_of(
             count += 1  # the window starts inside the input or its first pad
             end[i] += count * strides[i] - strides[i] - room
         out.append(count)
+        # A stride that is never taken and the dilation of one element may be anything: keep them as small as the input.
+        strides[i] = min(strides[i], room + 1) if count == 1 else strides[i]
+        dilations[i] = dilations[i] if kernel[i] > 1 else 1
     one = [1] * (2 - axes)
     zero = [0] * (2 - axes)
     top, left = (*zero, *begin)
@@ -67,6 +71,6 @@ def _pads(
     if auto not in ("NOTSET", ""):
         raise node.error(f"auto_pad {auto}", "accepted are NOTSET, SAME_UPPER, SAME_LOWER and VALID")
     pads = node.integers("pads") or [0] * (2 * axes)
-    if len(pads) != 2 * axes or min(pads) < 0:
-        raise node.error(f"pads {pads}", f"accepted are {2 * axes} numbers >= 0")
+    if len(pads) != 2 * axes or min(pads) < 0 or max(pads) > MAX_PAD:
+        raise node.error(f"pads {pads}", f"accepted are {2 * axes} numbers in 0..{MAX_PAD}")
     return pads[:axes], pads[axes:]

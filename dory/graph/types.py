@@ -103,10 +103,11 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Requant:
-    """Per-channel rescale: y = clip(zero_point + ((acc * mult + (1 << (shift-1))) >> shift), lo, hi).
+    """Per-channel rescale: y = clip(zero_point + add + ((acc * mult + (1 << (shift-1))) >> shift), lo, hi).
 
-    `mult` and `shift` are int64 arrays of one entry per output channel (or of one entry for all);
-    0 <= mult < 2**31 and 1 <= shift <= 62. The product is taken in 64 bits, one rounding, half up.
+    `mult`, `shift` and `add` are int64 arrays of one entry per output channel (or of one entry for all; add may be
+    absent, which is 0); |mult| < 2**31, 1 <= shift <= 62, |add| < 2**24. The product is taken in 64 bits, one rounding,
+    half up. `add` and negative multipliers come from files that define another rounding (see dory.graph.staircase).
     """
 
     mult: IntArray
@@ -114,22 +115,30 @@ class Requant:
     zero_point: int
     lo: int
     hi: int
+    add: IntArray | None = None
 
     def __post_init__(self) -> None:
         if self.mult.shape != self.shift.shape or self.mult.ndim != 1:
             raise ValueError("mult and shift must be vectors of the same length")
-        if self.mult.min() < 0 or self.mult.max() >= 2**31:
-            raise ValueError("a rescale multiplier is outside 0..2^31-1")
+        if np.abs(self.mult).max() >= 2**31:
+            raise ValueError("a rescale multiplier is outside +-(2^31-1)")
         if self.shift.min() < 1 or self.shift.max() > 62:
             raise ValueError("a rescale shift is outside 1..62")
         if self.lo > self.hi:
             raise ValueError(f"empty output range {self.lo}..{self.hi}")
+        if self.add is not None and (self.add.shape != self.mult.shape or np.abs(self.add).max() >= 2**24):
+            raise ValueError("add must be a vector like mult, within +-(2^24-1)")
+
+    @property
+    def adds(self) -> IntArray:
+        """add, zeros where it is absent."""
+        return np.zeros_like(self.mult) if self.add is None else self.add
 
     def apply(self, acc: NDArray[Any]) -> IntArray:
         """Rescale accumulators whose last axis is the channel."""
         a = np.asarray(acc, np.int64)
         y = (a * self.mult + (np.int64(1) << (self.shift - 1))) >> self.shift
-        return clip(y + self.zero_point, self.lo, self.hi)
+        return clip(y + self.adds + self.zero_point, self.lo, self.hi)
 
 
 @dataclass(frozen=True)
@@ -185,6 +194,7 @@ class Graph:
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = ()  # facts for the report: parts left to the host, folded channels, ...
     io_layouts: Mapping[str, IoLayout] = field(default_factory=dict)
+    epilogue: bytes = b""  # ONNX model of what the host computes from the outputs; empty when there is nothing
 
     def __post_init__(self) -> None:
         made = set(self.inputs)
@@ -215,6 +225,8 @@ class IoLayout:
     `onnx_shape` has the batch dimension; `to_hwc` are the flat ONNX indices in HWC memory order as a
     mixed radix, ((count, stride), ...), outermost first. `float_io` says that the file's value is real.
     `signed_offset` is 128 when the file's type is int8 and the tensor here is its uint8 twin, else 0.
+    `exact` says that the file's floats hold the integers themselves: other values are refused, nothing is rounded.
+    `word_bytes` 4: an element is an int32 whose bytes, least significant first, are consecutive channels of the tensor.
     """
 
     onnx_name: str
@@ -222,6 +234,8 @@ class IoLayout:
     to_hwc: tuple[tuple[int, int], ...]
     float_io: bool
     signed_offset: int = 0
+    exact: bool = False
+    word_bytes: int = 1
 
 
 def check_accumulator(lo: IntArray, hi: IntArray, where: str) -> None:

@@ -13,6 +13,7 @@ from dory.layers.conv import Conv
 from dory.layers.depthwise import Depthwise
 from dory.layers.grouped import GroupedConv
 from dory.layers.linear import Linear
+from dory.layers.linear32 import Linear32
 from dory.layers.lut import Lut
 from dory.layers.pad import Pad
 from dory.layers.permute import Permute
@@ -24,6 +25,7 @@ _MODULES: tuple[Layer[Any], ...] = (
     Depthwise(),
     GroupedConv(),
     Linear(),
+    Linear32(),
     Add(),
     Concat(),
     MaxPool(),

@@ -216,8 +216,8 @@ def pack_groups(rows: np.ndarray, bias: IntArray, requant: Requant, group: int, 
     """Pack int8 weight rows [channels, K] with their constants in groups of `group` channels.
 
     interleave: [K4/4][group][4 bytes] (K zero-filled to K4, a multiple of 4), else [K][group] bytes (zero-filled
-    to a multiple of 4 bytes a group). Then int32 bias[group], mult[group], shift[group]; channels that fill up the
-    last group are (0, 0, 1).
+    to a multiple of 4 bytes a group). Then int32 bias[group], mult[group], shift[group] + 64 * add[group]; channels
+    that fill up the last group are (0, 0, 1).
     """
     n, k = rows.shape
     groups = -(-n // group)
@@ -226,7 +226,7 @@ def pack_groups(rows: np.ndarray, bias: IntArray, requant: Requant, group: int, 
     full[:n, :k] = rows
     consts = np.zeros((3, groups * group), np.int32)
     consts[2] = 1
-    for line, values in zip(consts, (bias, requant.mult, requant.shift), strict=True):
+    for line, values in zip(consts, (bias, requant.mult, requant.shift + 64 * requant.adds), strict=True):
         line[:n] = values
     if interleave:
         body = full.reshape(groups, group, k4 // 4, 4).transpose(0, 2, 1, 3).reshape(groups, -1)

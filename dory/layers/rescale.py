@@ -1,7 +1,8 @@
 """Forms of a layer's rescale: the cheapest evaluation that is proved equal to the graph's, and its packed constants.
 
-The graph defines y = clip(zp + ((acc * m + 2**(s-1)) >> s), lo, hi) with the product in 64 bits. Kernels compute
-y = lo + min(max(v, 0), hi - lo), v from a channel's constants bias, mult, add, shift and its sum raw, without bias:
+The graph defines y = clip(zp + ((acc * m + 2**(s-1)) >> s), lo, hi), the product in 64 bits, any addend part of zp.
+Kernels compute y = lo + min(max(v, 0), hi - lo), v from a channel's constants bias, mult, add, shift and its sum raw,
+without bias:
 
     narrow   v = (raw * mult + add) >> shift                      all in 32 bits, the bias folded into add
     mul15    v = ((((raw + bias) * mult) >> 16) + add) >> shift   mult < 2**15
@@ -66,7 +67,8 @@ def choose(weights: IntArray, bias: IntArray, requant: Requant, forms: tuple[str
     n = flat.shape[0]
     mult = np.broadcast_to(requant.mult, (n,)).tolist()
     shift = np.broadcast_to(requant.shift, (n,)).tolist()
-    rows = list(zip(low.tolist(), high.tolist(), np.asarray(bias).tolist(), mult, shift, strict=True))
+    zero = (np.broadcast_to(requant.adds, (n,)) + requant.zero_point).tolist()
+    rows = list(zip(low.tolist(), high.tolist(), np.asarray(bias).tolist(), mult, shift, zero, strict=True))
     for form in forms:
         channels = [_channel(form, requant, *row) for row in rows]
         if all(channels):
@@ -77,13 +79,12 @@ def choose(weights: IntArray, bias: IntArray, requant: Requant, forms: tuple[str
 def channel_rescales(weights: IntArray, bias: IntArray, requant: Requant) -> list[Rescale]:
     """The form and constants of every channel by itself; weights are [channels, ...]."""
     n = weights.shape[0]
-    mult, shift = (np.broadcast_to(v, (n,)) for v in (requant.mult, requant.shift))
+    mult, shift, add = (np.broadcast_to(v, (n,)) for v in (requant.mult, requant.shift, requant.adds))
     out = []
     for c in range(n):
         one = slice(c, c + 1)
-        out.append(
-            choose(weights[one], bias[one], Requant(mult[one], shift[one], requant.zero_point, requant.lo, requant.hi))
-        )
+        single = Requant(mult[one], shift[one], requant.zero_point, requant.lo, requant.hi, add[one])
+        out.append(choose(weights[one], bias[one], single))
     return out
 
 
@@ -110,31 +111,33 @@ def _fits(*values: int) -> bool:
     return all(ACC_MIN <= v <= ACC_MAX for v in values)
 
 
-def _channel(form: str, r: Requant, low: int, high: int, bias: int, m: int, s: int) -> Channel | None:
+def _channel(form: str, r: Requant, low: int, high: int, bias: int, m: int, s: int, zero: int) -> Channel | None:
     """Constants of one channel whose accumulators, bias included, lie in low..high; None where nothing is proved."""
-    first, last = (min(max(r.zero_point + ((a * m + (1 << (s - 1))) >> s), r.lo), r.hi) for a in (low, high))
+    first, last = (min(max(zero + ((a * m + (1 << (s - 1))) >> s), r.lo), r.hi) for a in (low, high))
     if first == last:  # monotone: nothing in between either
         y = first - r.lo
         return Channel(0, 0, y, 1) if form == "exact" else Channel(0, 0, 2 * y, 1)
     if form == "exact":
-        return Channel(bias, m, r.zero_point - r.lo, s)
+        return Channel(bias, m, zero - r.lo, s)
     if form == "narrow":
         while m % 2 == 0 and s > 1:
             m, s = m // 2, s - 1
-        add = (1 << (s - 1)) + ((r.zero_point - r.lo) << s)
+        add = (1 << (s - 1)) + ((zero - r.lo) << s)
         # Sums may wrap on the way: only the last one is shifted.
         if s > 31 or not _fits(low * m + add, high * m + add, m):
             return None
         return Channel(0, m, _wrap(bias * m + add), s)
     drop, limit = (16, 2**15) if form == "mul15" else (32, 2**31)
-    while m % 2 == 0 and m >= limit and s > 1:
+    if form == "mul15" and m < 0:  # its halves are a signed and an unsigned product
+        return None
+    while m % 2 == 0 and abs(m) >= limit and s > 1:
         m, s = m // 2, s - 1
-    while s <= drop and 2 * m < limit:
+    while s <= drop and 2 * abs(m) < limit:
         m, s = 2 * m, s + 1
-    if m >= limit or not drop < s <= drop + 31:
+    if abs(m) >= limit or not drop < s <= drop + 31:
         return None
     # The half and the zero-point are multiples of 2**drop, so that dropping bits of the product first changes nothing.
-    add = (1 << (s - drop - 1)) + ((r.zero_point - r.lo) << (s - drop))
+    add = (1 << (s - drop - 1)) + ((zero - r.lo) << (s - drop))
     if not _fits(low, high, add, (low * m >> drop) + add, (high * m >> drop) + add):
         return None
     return Channel(bias, m, add, s - drop)

@@ -86,9 +86,10 @@ def simulate(
     max_cycles: int,
     profile: bool = False,
     trace: bool = False,
+    inferences: int = RUNS,
     progress: Callable[[str], None] | None = None,
 ) -> Simulation:
-    """Build and run an application folder, two inferences in a row.
+    """Build and run an application folder whose main program does so many inferences in a row.
 
     Raises UserError (no compiler, not an application) or CheckError (the program fails; SimulationError names
     function and line).
@@ -110,7 +111,7 @@ def simulate(
         run = machine.run(max_cycles, profile=profile, trace=trace)
         if machine.program:
             machine.program.line_at(0)  # reads the line table while the file is there
-    if len(run.layers) != RUNS * len(plan.layers):
+    if len(run.layers) != inferences * len(plan.layers):
         raise _ended(run, app)
     return _account(plan, machine, run)
 

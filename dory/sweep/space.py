@@ -59,10 +59,10 @@ class Space:
         return [Point(l1, l2, memory.cores, clock) for clock in self.clocks]
 
 
-def key(model: Path, rescale_bits: int, target: Target) -> str:
+def key(model: Path, importing: str, target: Target) -> str:
     """Equal for sweeps whose rows may stand in one file: same model, target, options and version of the tool."""
     text = asdict(replace(target, timing={})) | {"timing": sorted(dict(target.timing).items(), key=lambda x: x[0])}
     digest = hashlib.sha256(model.read_bytes())
     digest.update(files("dory.sim.model").joinpath("coefficients.json").read_bytes())
-    digest.update(f"{__version__} {rescale_bits} {text}".encode())
+    digest.update(f"{__version__} {importing} {text}".encode())
     return digest.hexdigest()[:12]

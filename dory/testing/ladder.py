@@ -1,5 +1,7 @@
 """The first rung of the ladder: every integer layer against onnxruntime, given its own inputs of that layer.
 
+QONNX files, which onnxruntime does not know, are evaluated by onnx's reference implementation instead.
+
 Needs onnxruntime (extra `quantize`). Graph optimisation is off: fused integer kernels of a default session may
 saturate.
 """
@@ -16,9 +18,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from dory.errors import UserError
 from dory.frontend import load_with_places
 from dory.graph.types import Graph, IntArray
 from dory.layers import LAYERS
+from dory.testing.qonnx_eval import is_qonnx, run_qonnx
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,19 @@ def run_onnxruntime(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         onnx.save(model, str(file))
-        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    wanted = {i.name: i for i in session.get_inputs()}
+        try:
+            session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as exc:  # onnxruntime's errors have no common base
+            why = str(exc).strip().splitlines()[0]
+            raise UserError(f"onnxruntime cannot run it: {why}", where=str(path), hint="no --compare-onnx") from exc
+    wanted = {i.name for i in session.get_inputs()}
     results = session.run(names, {n: inputs[n] for n in wanted})
     return dict(zip(names, results, strict=True))
 
 
-def climb(path: Path, inputs: Mapping[str, NDArray[Any]], *, rescale_bits: int = 15) -> Ladder:
+def climb(
+    path: Path, inputs: Mapping[str, NDArray[Any]], *, rescale_bits: int = 15, signed_inputs: bool = False
+) -> Ladder:
     """Compare every layer of the network with onnxruntime, given onnxruntime's inputs of that layer.
 
     `inputs` are by ONNX name, in the ONNX shape and type. Tensors that the file does not have (moved or padded
@@ -89,13 +99,17 @@ def climb(path: Path, inputs: Mapping[str, NDArray[Any]], *, rescale_bits: int =
     from dory.frontend.io import to_hwc
     from dory.reference import run
 
-    imported = load_with_places(path, rescale_bits=rescale_bits)
+    imported = load_with_places(path, rescale_bits=rescale_bits, signed_inputs=signed_inputs)
     graph = imported.graph
-    truth = run_onnxruntime(path, inputs, tuple(imported.places))
-    values: dict[str, IntArray] = {}
+    ends = [graph.io_layouts[t].onnx_name for t in graph.outputs]  # not the file's, where the host goes on
+    run_file = run_qonnx if is_qonnx(path) else run_onnxruntime
+    truth = run_file(path, inputs, (*imported.places, *ends))
+    start = {t: to_hwc(graph, t, inputs[graph.io_layouts[t].onnx_name]) for t in graph.inputs}
+    values = dict(start)
     for name, place in imported.places.items():
         data = truth[name] if name in truth else inputs[name]
-        flat = np.asarray(data, np.int64).reshape(-1)[place.order] + place.offset
+        ints = np.rint(np.asarray(data, np.float64) / place.scale) if place.scale else data
+        flat = np.asarray(ints, np.int64).reshape(-1)[place.order] + place.offset
         values.setdefault(place.tensor, flat.reshape(graph.tensors[place.tensor].shape))
     layers = []
     for node in graph.nodes:
@@ -105,6 +119,4 @@ def climb(path: Path, inputs: Mapping[str, NDArray[Any]], *, rescale_bits: int =
             layers.append(LayerDiff(node.name, node.op, y.size, int(np.count_nonzero(diff)), int(diff.max())))
         else:
             values[node.output] = y
-    start = {t: to_hwc(graph, t, inputs[graph.io_layouts[t].onnx_name]) for t in graph.inputs}
-    outputs = {graph.io_layouts[t].onnx_name: truth[graph.io_layouts[t].onnx_name] for t in graph.outputs}
-    return Ladder(graph, tuple(layers), run(graph, start), outputs)
+    return Ladder(graph, tuple(layers), run(graph, start), {name: truth[name] for name in ends})

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx
 
+from dory.testing.integer_builder import IntegerBuilder, Value
 from dory.testing.qdq_builder import Act, Activation, QdqBuilder
 
 Rng: TypeAlias = np.random.Generator
@@ -209,9 +210,41 @@ RARE: Mapping[str, Callable[[QdqBuilder, Rng, str], Activation]] = MappingProxyT
 """Kinds whose kernels take ways of their own; calibration needs them, random samples hardly ever have them."""
 
 
+def _sums(b: IntegerBuilder, rng: Rng, name: str) -> Value:
+    k = int(8 * 2 ** rng.uniform(0, 8))
+    return b.linear(b.input((1, k), name), min(int(2 * 2 ** rng.uniform(0, 7)), 60_000 // k + 1))
+
+
+def _exact(b: IntegerBuilder, x: Value) -> Value:
+    """A rescale by about 1/2 of sums of many bits: only the exact form has room for both."""
+    return b.rescale(x, tail=x.hi // 256, negative=False)
+
+
+def _conv_exact(b: IntegerBuilder, rng: Rng, name: str) -> Value:
+    x = b.input((1, _pick(rng, (16, 24, 32, 50, 64)), int(rng.integers(3, 16)), int(rng.integers(3, 16))), name)
+    kernel = [_pick(rng, (1, 2, 3, 3)), _pick(rng, (1, 3, 3))]
+    return _exact(b, b.conv(x, _pick(rng, (3, 4, 8, 16, 32)), kernel, stride=_pick(rng, (1, 1, 2)), pads=[1, 0, 0, 1]))
+
+
+def _linear_exact(b: IntegerBuilder, rng: Rng, name: str) -> Value:
+    k = int(200 * 2 ** rng.uniform(0, 3))
+    return _exact(b, b.linear(b.input((1, k), name), min(int(2 * 2 ** rng.uniform(0, 7)), 60_000 // k + 1)))
+
+
+OF_INTEGERS: Mapping[str, Callable[[IntegerBuilder, Rng, str], Value]] = MappingProxyType(
+    {"linear32": _sums, "conv_exact": _conv_exact, "linear_exact": _linear_exact}
+)
+"""Kinds that (nearly) only networks of integers have; no other kind may stand beside them."""
+
+
 def random_layers(seed: int, kinds: tuple[str, ...]) -> onnx.ModelProto:
     """One layer of each kind (they may repeat), each with inputs of its own; the same seed gives the same model."""
     rng = np.random.default_rng(seed)
+    if kinds[0] in OF_INTEGERS:
+        integers = IntegerBuilder(rng)
+        for i, kind in enumerate(kinds):
+            integers.output(OF_INTEGERS[kind](integers, rng, f"in{i}"))
+        return integers.model()
     b = QdqBuilder(f"layers_{seed}", seed=seed, samples=2)
     for i, kind in enumerate(kinds):
         b.output((KINDS.get(kind) or RARE[kind])(b, rng, f"in{i}"), f"out{i}")

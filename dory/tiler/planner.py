@@ -239,6 +239,7 @@ def _ports(graph: Graph, names: tuple[str, ...]) -> tuple[Port, ...]:
                 zero_point=t.zero_point,
                 xor=layout.signed_offset if layout else 0,
                 l2_buffer=f"t:{name}",
+                word_bytes=layout.word_bytes if layout else 1,
             )
         )
     return tuple(ports)

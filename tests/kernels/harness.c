@@ -124,6 +124,7 @@ static uint32_t depthwise(job_t *j) {
   a.win = window(j);
   a.pad_value = next(j);
   a.rows = next(j);
+  a.turned = next(j);
   a.clip = clip(j);
   j->scratch = new_buffer(dory_depthwise_scratch(&a, j->cores));
   a.scratch = j->scratch.at;
@@ -137,6 +138,13 @@ static uint32_t linear(job_t *j) {
   a.form = next(j);
   a.clip = clip(j);
   fork_team(j, dory_linear, &a);
+  return 0;
+}
+
+static uint32_t linear32(job_t *j) {
+  dory_linear32_args_t a = {.x = j->inputs[0].at, .w = j->inputs[1].at, .y = j->y.at};
+  a.k = next(j), a.n = next(j);
+  fork_team(j, dory_linear32, &a);
   return 0;
 }
 
@@ -252,7 +260,8 @@ static uint32_t tile(job_t *j) {
 }
 
 static uint32_t (*const functions[])(job_t *) = {conv, grouped_conv, depthwise, linear,  add,   maxpool, avgpool, lut,
-                                                 pad,  concat,       permute,   softmax, crc32, range,   tile};
+                                                 pad,  concat,       permute,   softmax, crc32, range,   tile,
+                                                 linear32};
 
 static void run(int32_t function, int *cores) {
   job_t j = {.cores = get_int()};

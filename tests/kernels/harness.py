@@ -34,6 +34,7 @@ FUNCTIONS = [
     "crc32",
     "range",
     "tile",
+    "linear32",
 ]
 
 

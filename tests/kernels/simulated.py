@@ -18,6 +18,7 @@ POINTERS = {
     "grouped_conv": ["x", "w", "y"],
     "depthwise": ["x", "w", "y", "scratch"],
     "linear": ["x", "w", "y"],
+    "linear32": ["x", "w", "y"],
     "add": ["x", "w", "y", "size"],
     "maxpool": ["x", "y"],
     "avgpool": ["x", "w", "y"],

@@ -24,6 +24,7 @@ from dory.layers.base import TileShape
 from dory.layers.concat import ConcatAttrs
 from dory.layers.conv import ConvAttrs
 from dory.layers.linear import LinearAttrs
+from dory.layers.linear32 import Linear32Attrs
 from dory.layers.lut import LutAttrs
 from dory.layers.pad import PadAttrs
 from dory.layers.permute import PermuteAttrs
@@ -83,6 +84,10 @@ def some_requant(rng: np.random.Generator, weights: Ints) -> tuple[Ints, Requant
     mult = np.where(extreme, rng.choice(MULTS, n), rng.integers(2**30, 2**31, n))
     shift = np.where(extreme, rng.choice(SHIFTS, n), np.clip(reach + 30 - 7, 1, 62))
     lo, hi = sorted(int(v) for v in rng.integers(0, 256, 2)) if rng.random() < 0.3 else (0, 255)
+    if rng.random() < 0.3:  # rescales of files that define their own rounding
+        mult = mult * rng.choice([-1, 1], n)
+        add = rng.choice([rng.integers(-300, 300, n), rng.integers(-(2**24) + 1, 2**24, n)])
+        return bias, Requant(mult, shift, int(rng.integers(0, 256)), lo, hi, add)
     return bias, Requant(mult, shift, int(rng.integers(0, 256)), lo, hi)
 
 
@@ -199,6 +204,17 @@ def linear(call: Call, rng: np.random.Generator) -> None:
     compare(y, cut.of(want))
 
 
+def linear32(call: Call, rng: np.random.Generator) -> None:
+    layer, k, n = LAYERS["linear32"], int(rng.integers(1, 80)), int(rng.integers(1, 60))
+    x, w = some_bytes(rng, (1, 1, k)), some_weights(rng, (n, k))
+    attrs = Linear32Attrs(w, some_requant(rng, w)[0])
+    want = layer.reference(attrs, [x])
+    cut = some_cut(rng, want.shape, Window((1, 1)), (1, 1), 16)
+    size = cut.count[2]
+    _, y = call("linear32", [k, size // 4], [as_bytes(x), part_of(layer, attrs, cut)], size, CORES)
+    compare(y, cut.of(want))
+
+
 def pool(call: Call, rng: np.random.Generator, op: str) -> None:
     layer, size, c = LAYERS[op], some_size(rng), int(rng.choice(CHANNELS))
     window, x = some_window(rng, size), some_bytes(rng, (*size, c))
@@ -297,6 +313,7 @@ JOBS: dict[str, Callable[[Call, np.random.Generator], None]] = {
     "depthwise": lambda call, rng: conv(call, rng, "depthwise"),
     "grouped_conv": lambda call, rng: conv(call, rng, "grouped_conv"),
     "linear": linear,
+    "linear32": linear32,
     "add": add,
     "concat": concat,
     "maxpool": lambda call, rng: pool(call, rng, "maxpool"),

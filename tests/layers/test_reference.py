@@ -14,6 +14,7 @@ from dory.layers.add import add_attrs
 from dory.layers.concat import ConcatAttrs
 from dory.layers.conv import ConvAttrs
 from dory.layers.linear import LinearAttrs
+from dory.layers.linear32 import Linear32Attrs, from_bytes
 from dory.layers.pad import PadAttrs
 from dory.layers.permute import PermuteAttrs, mixed_radix, radix_offsets
 from dory.layers.pool import AvgPoolAttrs, MaxPoolAttrs
@@ -29,17 +30,20 @@ def windows(draw: st.DrawFn) -> Window:
     return Window(draw(pair), draw(pair), draw(st.tuples(st.integers(1, 2), st.integers(1, 2))), draw(pads))
 
 
-def requantise(acc: int, mult: int, shift: int, r: Requant) -> int:
+def requantise(acc: int, channel: int, r: Requant) -> int:
     """The definition with an exact fraction: floor(acc * m / 2**s + 1/2)."""
+    mult, shift = int(r.mult[channel]), int(r.shift[channel])
     y = (Fraction(acc * mult, 2**shift) + Fraction(1, 2)).__floor__() + r.zero_point
+    if r.add is not None:
+        y += int(r.add[channel])
     return min(max(y, r.lo), r.hi)
 
 
 def random_requant(rng: np.random.Generator, channels: int) -> Requant:
-    mult = rng.integers(0, 2**15, channels)
-    return Requant(
-        mult, rng.integers(10, 30, channels), int(rng.integers(0, 256)), *sorted(rng.integers(0, 256, 2).tolist())
-    )
+    mult, shift, add = rng.integers(0, 2**15, channels), rng.integers(10, 30, channels), None
+    if rng.random() < 0.5:
+        mult, add = mult * rng.choice([-1, 1], channels), rng.integers(-300, 300, channels)
+    return Requant(mult, shift, int(rng.integers(0, 256)), *sorted(rng.integers(0, 256, 2).tolist()), add)
 
 
 @given(windows(), SEEDS, st.integers(1, 3), st.integers(1, 3), st.sampled_from(["conv", "depthwise", "grouped_conv"]))
@@ -73,8 +77,7 @@ def test_convolution(window, seed, groups, per, op):
                     inside = 0 <= iy < h and 0 <= ix < w
                     value = int(x[iy, ix, o // per * cg + c]) if inside else attrs.pad_value
                     acc += int(attrs.weights[o, ky, kx, c]) * value
-        r = attrs.requant
-        assert got == requantise(acc, int(r.mult[o]), int(r.shift[o]), r)
+        assert got == requantise(acc, o, attrs.requant)
 
 
 @given(SEEDS, st.integers(1, 40), st.integers(1, 9))
@@ -85,7 +88,18 @@ def test_linear(seed, k, n):
     y = LAYERS["linear"].reference(attrs, [x])
     for o in range(n):
         acc = int(attrs.bias[o]) + sum(int(a) * int(b) for a, b in zip(attrs.weights[o], x[0, 0], strict=True))
-        assert y[0, 0, o] == requantise(acc, int(attrs.requant.mult[o]), int(attrs.requant.shift[o]), attrs.requant)
+        assert y[0, 0, o] == requantise(acc, o, attrs.requant)
+
+
+@given(SEEDS, st.integers(1, 40), st.integers(1, 9))
+def test_linear32(seed, k, n):
+    rng = np.random.default_rng(seed)
+    attrs = Linear32Attrs(rng.integers(-128, 128, (n, k)), rng.integers(-(2**30), 2**30, n))
+    x = rng.integers(0, 256, (1, 1, k))
+    words = from_bytes(LAYERS["linear32"].reference(attrs, [x]))
+    for o in range(n):
+        want = int(attrs.bias[o]) + sum(int(a) * int(b) for a, b in zip(attrs.weights[o], x[0, 0], strict=True))
+        assert words[o] == want
 
 
 @given(SEEDS, st.floats(0.01, 10), st.floats(0.01, 10), st.floats(0.05, 10), *[st.integers(0, 255)] * 3)

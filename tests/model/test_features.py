@@ -18,7 +18,7 @@ from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import kernel_key, shipped
 from dory.sim.model.network import blocks_in_order
 from dory.sim.model.tiles import LayerTiles
-from dory.testing.random_layers import KINDS, random_layers
+from dory.testing.random_layers import KINDS, OF_INTEGERS, random_layers
 from tests.model.plans import plan_of
 
 TARGET = targets.load("gap8")
@@ -47,7 +47,7 @@ def cut(layer: LayerPlan, parts: tuple[int, int, int]) -> LayerPlan:
     return replace(layer, tile=(size[0], size[1], min(whole, layer.output.shape[2])))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", (*KINDS, *OF_INTEGERS))
 @given(st.integers(0, 10_000), st.tuples(*(st.integers(1, 4) for _ in range(3))), st.sampled_from((1, 2, 4, 8)))
 @settings(max_examples=12)
 def test_features(kind: str, seed: int, parts: tuple[int, int, int], cores: int) -> None:
@@ -61,7 +61,7 @@ def test_features(kind: str, seed: int, parts: tuple[int, int, int], cores: int)
             assert all(np.isfinite(features))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", (*KINDS, *OF_INTEGERS))
 @given(st.integers(0, 10_000), st.tuples(*(st.integers(1, 4) for _ in range(3))), st.booleans())
 @settings(max_examples=12)
 def test_arrays_of_tiles(kind: str, seed: int, parts: tuple[int, int, int], even: bool) -> None:
