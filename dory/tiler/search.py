@@ -95,11 +95,12 @@ class Timer:
         kernel = self.coefficients.kernels[kernel_key(space.probe)]
         once = (1.0, *[0.0] * (len(kernel.coefficients) - 1))
         least = float(kernel.cycles(once, space.cores, self.p.icache_bytes))
-        even = CostTables(space.probe, self.coefficients, self.p, space.cores, even=True)
         whole = space.geometry.out
         (h, w, c), (hs, ws, cs) = whole, space.axes
-        sums = even.sums([whole, *((n, w, c) for n in hs), *((h, n, c) for n in ws), *((h, w, n) for n in cs)])
-        work = (sums.kernel - sums.tiles * least) * EVEN
+        cycles, tiles = self.tables.even().kernels(
+            [whole, *((n, w, c) for n in hs), *((h, n, c) for n in ws), *((h, w, n) for n in cs)]
+        )
+        work = (cycles - tiles * least) * EVEN
         ideal, at, more = float(work[0]), 1, []
         for steps in space.axes:
             extra = np.maximum(work[at : at + len(steps)] - ideal, 0.0).tolist()

@@ -83,20 +83,33 @@ class Sums:
 
 
 class CostTables:
-    """Costs of one layer's tiles, on `cores` cores; even: as if each tile's work split evenly over them."""
+    """Costs of one layer's tiles, on `cores` cores."""
 
-    def __init__(
-        self, layer: LayerPlan, coefficients: Coefficients, p: IssParams, cores: int, even: bool = False
-    ) -> None:
-        self.layer, self.p, self.cores, self._even = layer, p, cores, even
+    def __init__(self, layer: LayerPlan, coefficients: Coefficients, p: IssParams, cores: int) -> None:
+        self.layer, self.p, self.cores, self._even = layer, p, cores, False
         self._coefficients = coefficients
         self._axes = (_Axis(), _Axis(), _Axis())
         self._settled = False
         self._known: list[tuple[IntArray, IntArray, list[int]]] = []  # (codes in order, cycles, base of the codes)
 
+    def even(self) -> CostTables:
+        """As if each tile's work split evenly over the cores."""
+        twin = CostTables(self.layer, self._coefficients, self.p, self.cores)
+        twin._axes, twin._even = self._axes, True  # the same classes
+        return twin
+
+    def kernels(self, tilings: Sequence[Shape]) -> tuple[IntArray, IntArray]:
+        """(kernel cycles, tiles) of each tiling (h, w, c)."""
+        kernel, spatial, parts, _ = self._work(np.array(tilings, np.int64))
+        return kernel, spatial * parts
+
     def sums(self, tilings: Sequence[Shape]) -> Sums:
         """Over all tiles of each tiling (h, w, c)."""
-        steps = np.array(tilings, np.int64)
+        kernel, spatial, parts, used = self._work(np.array(tilings, np.int64))
+        return Sums(kernel, spatial * parts, spatial, *self._transfers(used))
+
+    def _work(self, steps: IntArray) -> tuple[IntArray, IntArray, IntArray, list[tuple[list[int], IntArray]]]:
+        """Kernel cycles, tiles of one channel tile, channel tiles; of each axis its steps, and which a tiling has."""
         tables, used = [], []
         for axis in range(3):
             some, inverse = np.unique(steps[:, axis], return_inverse=True)
@@ -108,7 +121,7 @@ class CostTables:
         found = LAYERS[self.layer.op].settings(self.layer, steps, self.cores)
         self._settled = found is not None
         settings = np.zeros(len(steps), np.int64) if found is None else found
-        return Sums(self._kernels(tables, settings), spatial * tables[2][1].sum(1), spatial, *self._transfers(used))
+        return self._kernels(tables, settings), spatial, tables[2][1].sum(1), used
 
     def setting(self, tile: Shape) -> int:
         """`Layer.settings` of a tiling."""
