@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 300
 
 # What the compiled modules are made from: a change of one of these installs the package again.
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(wildcard dory/*.pyx dory/*.pxd) \
@@ -48,8 +49,9 @@ format: $(VENV)/.test ## rewrite Python and C sources in the house style
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_SOURCES)
 
-fuzz: $(VENV)/.test ## the property tests with many random examples
+fuzz: $(VENV)/.test ## the property tests with many random examples, then `dory fuzz` for FUZZ_SECONDS at every level
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(JOBS) -m hypothesis --timeout 0 $(PYTEST_ARGS)
+	for level in tile host sim; do $(BIN)/python -m dory fuzz --level $$level --seconds $(FUZZ_SECONDS) || exit 1; done
 
 mutants: $(VENV)/.test ## deploy 10,000 damaged network files: none may end in a traceback, hang, or leave files behind
 	$(BIN)/python tools/mutants.py

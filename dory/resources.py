@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -24,3 +27,17 @@ def csrc_dir() -> Path:
 def templates_dir() -> Path:
     """The folder of the code generator's templates."""
     return Path(__file__).resolve().parent / "codegen" / "templates"
+
+
+def share_objects(source: Path, target: Path, wanted: Callable[[Path], bool] = lambda _: True) -> None:
+    """Copy compiled kernels and runtime files between build folders, as the newest files there, which make takes as is.
+
+    For applications that this version has just written: nobody compares sources or options.
+    """
+    for folder in ("kernels", "runtime"):
+        for found in sorted((source / folder).glob("*.o")):
+            copy = target / folder / found.name
+            if wanted(found) and not copy.exists():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(found, copy)
+                os.utime(copy)

@@ -143,7 +143,7 @@ void drt_dma_wait(drt_dma_t *job) {
 static drt_area_t ram_area(const drt_ram_t *job, uint32_t l3, const void *l2, uint32_t bytes) {
   check_caller("a RAM transfer was started");
   if (job->id) drt_host_fail("RAM transfer started on a handle that is in flight: it holds one at a time");
-  if (l3 % 4 || bytes % 4 || (uintptr_t)l2 % 4) {
+  if (!bytes || l3 % 4 || bytes % 4 || (uintptr_t)l2 % 4) {
     drt_host_fail("RAM transfer of %u bytes between %s and RAM + %u: not whole aligned words", bytes,
                   drt_host_place(l2).text, l3);
   }

@@ -39,6 +39,11 @@ class Progress:
             self._tenth = done * 10 // total
             print(f"{self._stage}: {done} of {total} {what}", file=sys.stderr, flush=True)
 
+    def status(self, text: str) -> None:
+        """Within a stage: what is going on. Nothing when piped."""
+        if self._status:
+            self._status.update(f"{self._stage}: {text}")
+
     def _finish_stage(self) -> None:
         if self._stage and not self._status and not self._quiet:
             print(f"{self._stage}: {time.perf_counter() - self._since:.2f} s", file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from dory.errors import CheckError, UserError
 from dory.plan import Plan, load_plan
+from dory.resources import share_objects
 from dory.sim.iss.machine import Machine
 from dory.sim.iss.params import IssParams
 from dory.sim.iss.result import CAUSES, LayerRun, RunResult
@@ -56,16 +57,23 @@ class Simulation:
     run: RunResult
 
 
-def build_elf(app: Path, scratch: Path) -> Path:
-    """Compile and link `app`; UserError without the compiler, CheckError when the code does not build."""
+def build_elf(app: Path, scratch: Path, objects: Path | None = None) -> Path:
+    """Compile and link `app`; UserError without the compiler, CheckError when the code does not build.
+
+    objects: a folder for compiled kernels that many applications of this version share.
+    """
     for tool, package in ((COMPILER, APT), ("make", "apt-get install make")):
         if shutil.which(tool) is None:
             raise UserError(f"{tool} is not installed", where="simulate", hint=package)
     build = scratch / "sim"
     make = ["make", "-s", "-j", str(os.cpu_count() or 1), "-f", "sim.mk", f"BUILD={build}"]
+    if objects:
+        share_objects(objects, build)
     done = subprocess.run(make, cwd=app, capture_output=True, text=True)
     if done.returncode:
         raise CheckError("the generated code does not compile:\n" + done.stderr[-3000:], where=str(app))
+    if objects:
+        share_objects(build, objects, lambda o: o.stem != "device_sim")  # which knows the network's L3
     return build / "network.elf"
 
 
@@ -88,8 +96,11 @@ def simulate(
     trace: bool = False,
     inferences: int = RUNS,
     progress: Callable[[str], None] | None = None,
+    objects: Path | None = None,
 ) -> Simulation:
     """Build and run an application folder whose main program does so many inferences in a row.
+
+    objects: as for build_elf.
 
     Raises UserError (no compiler, not an application) or CheckError (the program fails; SimulationError names
     function and line).
@@ -103,7 +114,7 @@ def simulate(
     with tempfile.TemporaryDirectory(prefix="dory-sim-") as scratch:
         if progress:
             progress("simulate: build")
-        machine.load_elf(build_elf(app, Path(scratch)))
+        machine.load_elf(build_elf(app, Path(scratch), objects))
         machine.write_ram(0, weights)
         machine.write_ram(base, image)
         if progress:

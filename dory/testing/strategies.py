@@ -110,7 +110,8 @@ def _avgpool(d: _Drawing, x: Activation) -> Activation:
 
 
 def _pad(d: _Drawing, x: Activation) -> Activation:
-    return d.builder.pad(x, d.numbers(2 * len(x.spatial), 0, 2))
+    pads = d.numbers(2 * len(x.spatial), 0, 2)
+    return d.builder.pad(x, pads if any(pads) else (1, *pads[1:]))
 
 
 def _function(d: _Drawing, x: Activation) -> Activation:

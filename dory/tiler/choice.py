@@ -28,7 +28,8 @@ def decide(layers: Sequence[Found], budget: int) -> list[Tiling]:
         objective += cp.sum([(t.cycles * OFFERED + k) * v for k, (t, v) in enumerate(zip(offered, pick, strict=True))])
         picks.append(pick)
     model.minimize(objective)
-    if not model.solve(solver="ortools", num_workers=1, random_seed=1):
+    # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
+    if not model.solve(solver="ortools", num_workers=1, random_seed=1, catch_sigint_signal=False):
         raise AssertionError("every tiling of the search fits")
     return [
         next(t for t, v in zip(found.tilings, pick, strict=False) if v.value())

@@ -14,7 +14,7 @@ from dory.tiler.packing import Block
 STRIPE_BYTES = 24 * 1024  # of one stripe buffer, at first
 LARGER_STRIPES = (8, 6, 4, 3, 2)  # times that, where there is room
 PART_BYTES = 24 * 1024  # wanted size of one part of streamed weights
-LARGE_PART = 32 * 1024  # of which one slot may have to do
+LARGE_PART = PART_BYTES  # bytes of a part of which one alone may be in L2
 SMALL = 2048  # bytes of weights that are not worth a transfer in every inference
 LARGE_TILE = 64 * 1024  # weights of a tile of which parts may be smaller
 SLOTS = (2, 4, 8)  # parts in L2 at a time; besides all of them
@@ -49,6 +49,7 @@ class LayerMemory:
     cycles: int  # what the layer takes when nothing waits for L3
     tile_c: int  # channels of a tile
     stripe_target: int = STRIPE_BYTES  # wanted size of one stripe buffer
+    single: bool = False  # L1 has one buffer for the constants or the output: a part must not cut a tile
 
     @property
     def weight_bytes(self) -> int:
@@ -62,7 +63,7 @@ class LayerMemory:
             return (None,)
         out: list[Streaming | None] = [None]
         channels_of_parts = {self.part_channels, self.geometry.out[2]}
-        if self.packed.group and self.packed.group_bytes > PART_BYTES // 2:
+        if self.packed.group and self.packed.group_bytes > PART_BYTES // 2 and not self.single:
             channels_of_parts.add(self.packed.group)
         for channels in sorted(channels_of_parts):
             parts = ceil(self.geometry.out[2] / channels)
@@ -112,7 +113,8 @@ class LayerMemory:
         c = self.geometry.out[2]
         if self.packed is None or self.packed.group == 0:
             return c
-        step = self.tile_c if self.packed.bytes_for(self.tile_c) <= LARGE_TILE else self.packed.group
+        large = self.packed.bytes_for(self.tile_c) > LARGE_TILE and not self.single
+        step = self.packed.group if large else self.tile_c
         return min(max(PART_BYTES // self.packed.bytes_for(step), 1) * step, c)
 
 

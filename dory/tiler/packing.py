@@ -74,6 +74,8 @@ def pack(blocks: Sequence[Block], capacity: int) -> dict[str, int] | None:
         sizes = [b.bytes // ALIGN for b in live]
         starts = [start[b.name] for b in live]
         model += cp.NoOverlap(starts, sizes, [s + d for s, d in zip(starts, sizes, strict=True)])
-    if not model.solve(solver="ortools", time_limit=SOLVER_SECONDS, num_workers=1, random_seed=1):
+    # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
+    options = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False}
+    if not model.solve(solver="ortools", time_limit=SOLVER_SECONDS, **options):
         return None
     return {b.name: int(start[b.name].value()) * ALIGN for b in blocks}

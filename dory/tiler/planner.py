@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dory.errors import PlanError
@@ -42,10 +42,11 @@ def lower(graph: Graph) -> Lowered:
     return Lowered(graph, tuple(LAYERS[n.op].weights(n.attrs) for n in graph.nodes))
 
 
-def code_bytes(graph: Graph) -> int:
-    """Estimate of the application's code and constant tables in L2."""
-    kernels = sum(LAYERS[op].code for op in {node.op for node in graph.nodes})
-    return CODE_BASE + CODE_PER_LAYER * len(graph.nodes) + kernels
+def code_bytes(graph: Graph, in_steps: Sequence[bool] = ()) -> int:
+    """Estimate of the application's code and constant tables in L2; which layers take their input channels in steps."""
+    steps = in_steps or [False] * len(graph.nodes)
+    kernels = sum(LAYERS[op].code for op in {n.op for n, deep in zip(graph.nodes, steps, strict=True) if not deep})
+    return CODE_BASE + CODE_PER_LAYER * len(graph.nodes) + kernels + CODE_OF_STEPS * any(steps)
 
 
 def make_plan(
@@ -66,10 +67,9 @@ def make_plan(
         tiles = [chooser(space) for space in every]
     else:
         tiles = cheapest(every, IssParams.of(target), lambda n: progress("tile", n, len(every)) if progress else None)
-    if any(t.depth for t in tiles):
-        code += CODE_OF_STEPS
+    code = code_bytes(graph, [t.depth > 0 for t in tiles])
     memories = [
-        LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p, t.cycles, t.shape[2])
+        LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p, t.cycles, t.shape[2], single=_single(t))
         for n, p, t in zip(graph.nodes, lowered.packed, tiles, strict=True)
     ]
     layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)
@@ -91,7 +91,13 @@ def _within_stripes(
     }
     lower_ones = cheapest([replace(every[i], rows=n) for i, n in high.items()], IssParams.of(target))
     found = dict(zip(high, lower_ones, strict=True))
-    return [found.get(i, t) for i, t in enumerate(tiles)]
+    # The same kernel as before: its code is counted.
+    return [found[i] if i in found and (found[i].depth > 0) == (t.depth > 0) else t for i, t in enumerate(tiles)]
+
+
+def _single(tile: Tile) -> bool:
+    """Whether constants or outputs of a tile have one buffer in L1."""
+    return any(b.operand in ("w", "y") and b.copies == 1 for b in tile.l1)
 
 
 def spaces(lowered: Lowered, target: Target) -> list[LayerSpace]:

@@ -76,7 +76,9 @@ class _Model:
         self.model.minimize(self.end)
         for effort in EFFORTS:
             solver = self.cp.SolverLookup.get("ortools", self.model)
-            if solver.solve(num_workers=1, random_seed=1, max_deterministic_time=effort):
+            # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
+            quiet = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False}
+            if solver.solve(max_deterministic_time=effort, **quiet):
                 break
             if solver.status().exitstatus.name == "UNSATISFIABLE":
                 return None

@@ -29,6 +29,8 @@ KEPT = 32
 """Tilings that are kept, of those that were timed."""
 DEEP_BYTES = 8192
 """Bytes of the weights of four outputs from which on steps over the input channels are tried."""
+CRAMPED = 4
+"""Or where the smallest plain tile takes more than this part of L1."""
 DEEP_TRIALS = 40
 TRIALS = 400
 """Tilings that are timed before the search stops without a proof."""
@@ -201,11 +203,14 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
 def in_steps(timer: Timer, found: bool) -> list[Tiling]:
     """The cheapest tilings that take the input channels in steps.
 
-    Tried where nothing else is `found`, and for layers with so many weights that they may pay.
+    Tried where nothing else is `found`, or little else can be, and for layers with so many weights that they may pay.
     Balanced tiles only, timed in the order of a bound; there is no proof for them.
     """
     space, deep = timer.space, timer.space.deep
-    if deep is None or (4 * deep.taps * deep.channels < DEEP_BYTES and found):
+    if deep is None:
+        return []
+    cramped = space.bytes(space.smallest) > space.budget // CRAMPED
+    if found and not cramped and 4 * deep.taps * deep.channels < DEEP_BYTES:
         return []
     rows = []
     for depth in parts(deep.channels, 4):

@@ -122,8 +122,8 @@ class LayerSpace:
         assert self.deep
         sizes = self.deep.bytes(tile, depth, self.cores)
         h, w, _ = input_tile(self.geometry.inputs[0], tile)
-        last = 2 if tile != self.geometry.out else 1
-        wanted = [("x0", h * w * depth, 2), ("w", sizes["w"], 2), ("y", tile[0] * tile[1] * tile[2], last)]
+        # Two outputs even of a single tile: its weights may come to L2 in parts, which cut it.
+        wanted = [("x0", h * w * depth, 2), ("w", sizes["w"], 2), ("y", tile[0] * tile[1] * tile[2], 2)]
         return _lay_out([*wanted, *((name, sizes[name], 1) for name in ("sums", "heads", "tails", "scratch"))])
 
     @property

@@ -230,7 +230,8 @@ def _stripes(clock: _Clock, layer: LayerPlan, run: Callable[[int, Block], None],
     reads = [x for x in layer.inputs if x.l3_offset >= 0]
 
     def read_rows(block: Block) -> list[float]:
-        return [clock.start(_stripe_bytes(x, block.h0, block.h1)) for x in reads]
+        sizes = [_stripe_bytes(x, block.h0, block.h1) for x in reads]
+        return [clock.start(size) for size in sizes if size]  # none for a stripe that sees only padding
 
     x_end = read_rows(blocks[0])
     y_end = [0.0, 0.0]
@@ -250,7 +251,9 @@ def _stripes(clock: _Clock, layer: LayerPlan, run: Callable[[int, Block], None],
 
 
 def _stripe_bytes(x: Operand, h0: int, h1: int) -> int:
-    """Bytes that a stripe of output rows [h0, h1) reads: whole words around its input rows."""
+    """Bytes that a stripe of output rows [h0, h1) reads: whole words around its input rows, if any."""
     first, last, _, _ = x.window.in_range(0, h0, h1, x.shape[0])
+    if first == last:
+        return 0
     begin = first * x.row_bytes // 4 * 4
     return (last * x.row_bytes - begin + 3) // 4 * 4
