@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from dory import __version__
-from dory.cli import deploy, diff, estimate, fuzz, inspect, ops, simulate, sweep, targets, tile, verify
+from dory.cli import deploy, diff, estimate, fuzz, inspect, ops, quantize, simulate, sweep, targets, tile, verify
 from dory.errors import DoryError
 
-COMMANDS = (deploy, verify, estimate, simulate, inspect, diff, tile, sweep, fuzz, ops, targets)
+COMMANDS = (quantize, deploy, verify, estimate, simulate, inspect, diff, tile, sweep, fuzz, ops, targets)
 
 
 def parser() -> argparse.ArgumentParser:

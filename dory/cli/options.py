@@ -70,10 +70,15 @@ def with_clocks(params: IssParams, fc_mhz: float | None, cluster_mhz: float | No
 
 
 def write_text(path: Path, text: str, option: str) -> None:
+    """Write a text file whole or not at all. UserError, naming the option, when it cannot be written."""
+    write_bytes(path, text.encode(), option)
+
+
+def write_bytes(path: Path, data: bytes, option: str) -> None:
     """Write a file whole or not at all. UserError, naming the option, when it cannot be written."""
     scratch = path.with_name(f".{path.name}.part")
     try:
-        scratch.write_text(text, encoding="utf-8")
+        scratch.write_bytes(data)
         scratch.replace(path)
     except OSError as e:
         scratch.unlink(missing_ok=True)

@@ -6,7 +6,10 @@ from dory.frontend.onnx_file import OnnxFile
 from dory.frontend.rewrite import REWRITES
 
 DYNAMIC = ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
-QUANTIZE_HINT = "quantise it first: python -m dory quantize MODEL.onnx --calibration DIR -o MODEL_q.onnx"
+QUANTIZE_HINT = (
+    "deploy it with --calibration DIR (typical inputs), or quantise it first:"
+    " python -m dory quantize MODEL.onnx --calibration DIR -o MODEL_q.onnx"
+)
 
 
 def refuse(file: OnnxFile) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,8 +16,16 @@ from dory.plan import LayerPlan, Plan
 from dory.streaming import part_starts
 
 
-def as_json(result: Deployment, output: Path, onnx: OnnxComparison | None = None) -> str:
-    """Summary in the schema of the other commands, with wall seconds per stage."""
+def as_json(
+    result: Deployment,
+    output: Path,
+    onnx: OnnxComparison | None = None,
+    quantised: Mapping[str, Any] | None = None,
+) -> str:
+    """Summary in the schema of the other commands, with wall seconds per stage.
+
+    `quantised` is the report of the quantisation when there was one.
+    """
     plan = result.plan
     summary = {
         "schema": plan.schema,
@@ -35,6 +45,7 @@ def as_json(result: Deployment, output: Path, onnx: OnnxComparison | None = None
         "layers": [_layer(layer) for layer in plan.layers],
         "notes": list(plan.notes),
         "onnxruntime": asdict(onnx) if onnx else None,
+        "quantised": quantised,
         "wall_s": {k: round(v, 4) for k, v in result.wall_s.items()},
     }
     return json.dumps(summary, indent=1) + "\n"

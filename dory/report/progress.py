@@ -32,10 +32,10 @@ class Progress:
             self._status.update(stage)
 
     def count(self, done: int, total: int, what: str) -> None:
-        """Within a stage: how far it is. Piped: a line for every tenth."""
+        """Within a stage: how far it is. Piped: a line for every tenth, once the stage takes more than a second."""
         if self._status:
             self._status.update(f"{self._stage}: {done} of {total} {what}")
-        elif not self._quiet and total and done * 10 // total > self._tenth:
+        elif not self._quiet and done * 10 // max(total, 1) > self._tenth and time.perf_counter() > self._since + 1:
             self._tenth = done * 10 // total
             print(f"{self._stage}: {done} of {total} {what}", file=sys.stderr, flush=True)
 
