@@ -21,4 +21,6 @@ def survivors(
     per_tile: float,
     per_byte: float,
     limit: float,
+    out_bits: int = 8,
+    kernel_group_bytes: int = 0,
 ) -> tuple[list[tuple[int, int, int, int]], int]: ...

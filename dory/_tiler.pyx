@@ -7,10 +7,10 @@
 from libc.stdint cimport int32_t, int64_t
 
 cdef enum:  # columns of the access table, one row per input
-    H, W, C, SPAN_H, SPAN_W, STRIDE_H, STRIDE_W, PAD_H, PAD_W, ALL, ONCE
+    H, W, C, SPAN_H, SPAN_W, STRIDE_H, STRIDE_W, PAD_H, PAD_W, ALL, ONCE, BITS
 
 cdef enum:
-    COLUMNS = 11
+    COLUMNS = 12
     MAX_INPUTS = 8
 
 
@@ -22,8 +22,18 @@ cdef inline int64_t guarded(int64_t size, int64_t guard) noexcept nogil:
     return (size + 7) // 8 * 8 + guard
 
 
+cdef inline int64_t packed(int64_t elements, int64_t bits) noexcept nogil:
+    return (elements * bits + 7) // 8
+
+
+cdef inline int64_t buffers(int64_t pixels, int64_t c, int64_t bits, int64_t copies, int64_t guard) noexcept nogil:
+    """Bytes of L1 of an operand: its copies, and one more to unpack it."""
+    return guarded(pixels * packed(c, bits), guard) * copies + (guarded(pixels * c, guard) if bits < 8 else 0)
+
+
 cdef struct Space:
     int64_t h, w, c, group, group_bytes, scratch, guard, budget, inputs
+    int64_t out_bits, kernel_group_bytes  # bits of the output; bytes of a group of weights that is unpacked, else 0
     int64_t unit, limit, span_h, span_w, stride_h, stride_w, turned  # planes in the scratch; unit 0: none
     double ideal, per_tile, per_byte
     int32_t access[MAX_INPUTS][COLUMNS]
@@ -39,11 +49,13 @@ cdef int64_t l1_bytes(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
         ih = min((h - 1) * a[STRIDE_H] + a[SPAN_H], <int64_t>a[H])
         iw = min((w - 1) * a[STRIDE_W] + a[SPAN_W], <int64_t>a[W])
         ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
-        total += guarded(ih * iw * ic, s.guard) * (2 if (spatial if a[ALL] else tiles) > 1 else 1)
+        total += buffers(ih * iw, ic, a[BITS], 2 if (spatial if a[ALL] else tiles) > 1 else 1, s.guard)
     if s.group_bytes:
         wb = s.group_bytes if s.group == 0 else ceil_div(c, s.group) * s.group_bytes
         total += guarded(wb, s.guard) * (2 if tc > 1 and s.group else 1)
-    total += guarded(h * w * c, s.guard) * (2 if tiles > 1 else 1)
+        if s.kernel_group_bytes:
+            total += guarded(wb // s.group_bytes * s.kernel_group_bytes, s.guard)
+    total += buffers(h * w, c, s.out_bits, 2 if tiles > 1 else 1, s.guard)
     cdef int64_t scratch = s.scratch
     if s.unit:
         if s.turned:
@@ -65,7 +77,7 @@ cdef double bound(Space *s, int64_t h, int64_t w, int64_t c, double more) noexce
         ih = max(min((h - 1) * a[STRIDE_H] + a[SPAN_H] - a[PAD_H], <int64_t>a[H]), 0)
         iw = max(min((w - 1) * a[STRIDE_W] + a[SPAN_W] - a[PAD_W], <int64_t>a[W]), 0)
         ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
-        first += ih * iw * ic
+        first += ih * iw * packed(ic, a[BITS])
         if a[ALL]:
             every += a[ONCE]
         else:
@@ -80,16 +92,18 @@ cdef double bound(Space *s, int64_t h, int64_t w, int64_t c, double more) noexce
 
 
 def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int64_t scratch, planes, int64_t guard,
-              int64_t budget, double ideal, more_h, more_w, more_c, double per_tile, double per_byte, double limit):
+              int64_t budget, double ideal, more_h, more_w, more_c, double per_tile, double per_byte, double limit,
+              int64_t out_bits=8, int64_t kernel_group_bytes=0):
     """Tiles h x w x c, of heights hs, widths ws and channels cs (ascending), that fit `budget` bytes and whose bound is at
     most `limit` cycles.
 
     Returns (rows, fitting): rows are (h, w, c, bytes), fitting counts the tiles within the budget. out is (H, W, C) in
     elements; accesses rows are (H, W, C, span_h, span_w, stride_h, stride_w, pad_h, pad_w, all_channels, bytes that any
-    tiling reads); sizes are bytes. planes is None or (unit, limit, span_h, span_w, stride_h, stride_w, rows and columns
-    exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is ideal, what each of the
-    three cuts adds (more_h, more_w, more_c, an entry for each of hs, ws, cs), per_tile a tile, and per_byte a byte of the
-    first loads; or per_byte a byte of all loads.
+    tiling reads, bits); sizes are bytes. planes is None or (unit, limit, span_h, span_w, stride_h, stride_w, rows and
+    columns exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is ideal, what each of
+    the three cuts adds (more_h, more_w, more_c, an entry for each of hs, ws, cs), per_tile a tile, and per_byte a byte of
+    the first loads; or per_byte a byte of all loads. out_bits: of the output's elements; kernel_group_bytes: of a group
+    of weights where it is unpacked in L1, else 0.
     """
     cdef Space s
     s.h, s.w, s.c = out
@@ -97,6 +111,7 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
     s.budget, s.inputs, s.ideal, s.per_tile, s.per_byte = budget, len(accesses), ideal, per_tile, per_byte
     if s.inputs > MAX_INPUTS:
         raise ValueError("too many inputs")
+    s.out_bits, s.kernel_group_bytes = out_bits, kernel_group_bytes
     s.unit = 0
     if planes is not None:
         s.unit, s.limit, s.span_h, s.span_w, s.stride_h, s.stride_w, s.turned = planes
@@ -117,6 +132,6 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
                 size = l1_bytes(&s, h, w, c)
                 if size <= s.budget:
                     fitting += 1
-                    if bound(&s, h, w, c, by_h + by_w + by_c) <= limit:
+                    if bound(&s, h, w, c, max(by_h, by_w, by_c)) <= limit:
                         rows.append((h, w, c, size))
     return rows, fitting

@@ -25,6 +25,7 @@ from dory.tiler.tiles import Chooser
 from dory.verify import compare, verify_host
 
 Verify = Literal["host", "sim", "none"]
+Pack = Literal["auto", "off"]
 MAX_CYCLES = 20_000_000_000  # of a simulated verification
 Report = Callable[[str], None]
 
@@ -33,6 +34,7 @@ Report = Callable[[str], None]
 class Options:
     """What a deployment may be told: input arrays by ONNX name (else seeded random data), rescale width, output.
 
+    pack: "auto" stores tensors and weights that provably fit 4 or 2 bits in them, "off" in bytes.
     chooser: another way to choose tiles than the cycle model.
     signed_inputs: inputs whose type the file does not tell hold -128..127 rather than 0..255.
     """
@@ -41,6 +43,7 @@ class Options:
     target: Target
     inputs: Mapping[str, np.ndarray] | None = None
     rescale_bits: int = 15
+    pack: Pack = "auto"
     verify: Verify = "host"
     chooser: Chooser | None = None
     force: bool = False
@@ -72,7 +75,7 @@ def deploy(model: Path, options: Options, report: Report = lambda _: None, *, gr
         done()
     inputs = example_inputs(graph, options.inputs)
     done = stage("lower")
-    lowered = lower(graph)
+    lowered = lower(graph, options.pack == "auto")
     graph = lowered.graph
     values = reference.run(graph, inputs)
     done()

@@ -55,7 +55,11 @@ class L2Buffer(Buffer):
 
 @dataclass(frozen=True)
 class L1Buffer(Buffer):
-    """A buffer in the L1 arena; operand is x0, x1, ..., w, y, scratch; sums, heads and tails of layers in steps."""
+    """A buffer in the L1 arena.
+
+    operand is x0, x1, ..., w, y, scratch; ux0, ..., uw, uy: the same unpacked; sums, heads and tails of layers in
+    steps.
+    """
 
     operand: str
 
@@ -64,7 +68,8 @@ class L1Buffer(Buffer):
 class Operand:
     """An activation operand of a layer: the (H, W, C) view, how tiles read it, and where it lives.
 
-    l3_offset >= 0: the tensor is in L3 and l2_buffer holds stripes of it; else l2_buffer is the whole tensor.
+    l3_offset >= 0: the tensor is in L3 and l2_buffer holds stripes of it; else l2_buffer is the whole tensor. Elements
+    have `bits` bits, lowest first; each pixel begins on a byte.
     """
 
     tensor: str
@@ -73,11 +78,33 @@ class Operand:
     channels: Literal["all", "slice"]
     l2_buffer: str
     l3_offset: int = -1
+    bits: int = 8
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel of the view."""
+        return packed_bytes(self.shape[2], self.bits)
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row of the view."""
-        return self.shape[1] * self.shape[2]
+        return self.shape[1] * self.pixel_bytes
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What packed weights repeat: `head` bytes of constants, `body` bytes of int8 weights, `tail` bytes of constants.
+
+    Sizes are multiples of 4. Narrow weights are packed into whole words, constants stay as they are.
+    """
+
+    head: int
+    body: int
+    tail: int
+
+    def bytes(self, bits: int = 8) -> int:
+        """Bytes in memory, with weights of `bits` bits."""
+        return self.head + ceil(self.body * bits / 32) * 4 + self.tail
 
 
 @dataclass(frozen=True)
@@ -86,7 +113,7 @@ class Weights:
 
     resident: copied to L2 once, at init. streamed: read from L3 in every inference, in parts of part_channels that take
     turns in the copies of the L2 buffer; the first ones are read from `lead` layers before this one on. streaming.py
-    has the order.
+    has the order. Weights of fewer than 8 bits are packed in memory, and unpacked in L1.
     """
 
     mode: Literal["resident", "streamed"]
@@ -97,10 +124,22 @@ class Weights:
     l2_buffer: str
     part_channels: int
     lead: int = 0
+    bits: int = 8
+    unit: Unit | None = None
 
     def bytes_for(self, channels: int) -> int:
         """Bytes of the groups that hold `channels` output channels."""
         return self.group_bytes if self.group == 0 else ceil(channels / self.group) * self.group_bytes
+
+    @property
+    def units(self) -> int:
+        """Units of a group, when weights are narrow."""
+        return self.group_bytes // self.unit.bytes(self.bits) if self.unit else 0
+
+    @property
+    def kernel_group_bytes(self) -> int:
+        """Bytes of a group as the kernel reads it."""
+        return self.units * self.unit.bytes() if self.unit and self.bits < 8 else self.group_bytes
 
 
 @dataclass(frozen=True)
@@ -145,6 +184,12 @@ class LayerPlan:
         """Number of tiles along (h, w, c), when the layer is one stripe and one part."""
         h, w, c = (ceil(o / t) for o, t in zip(self.output.shape, self.tile, strict=True))
         return (h, w, c)
+
+    @property
+    def subbyte(self) -> bool:
+        """Whether something has fewer than 8 bits, so that tiles are unpacked and packed in L1."""
+        weights = self.weights.bits if self.weights else 8
+        return min(weights, self.output.bits, *(x.bits for x in self.inputs)) < 8
 
     @property
     def stripes(self) -> int:
@@ -254,6 +299,11 @@ def load_plan(app: Path) -> Plan:
             where=str(app),
             hint="python -m dory deploy MODEL -o APP",
         ) from e
+
+
+def packed_bytes(elements: int, bits: int) -> int:
+    """Bytes of a run of elements of `bits` bits, such as a pixel's channels."""
+    return (elements * bits + 7) // 8
 
 
 def guarded(size: int) -> int:

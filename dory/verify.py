@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dory.deployment import LayerCheck
 from dory.errors import CheckError, UserError
+from dory.graph import subbyte
 from dory.graph.types import IntArray
 from dory.plan import Plan, load_plan
 from dory.resources import share_objects
@@ -143,7 +144,7 @@ def _dump(
 def _read_dump(dump: bytes, plan: Plan) -> list[list[NDArray[np.uint8]]]:
     """Layer outputs by run and layer; CheckError when the file has another size."""
     data = np.frombuffer(dump, np.uint8)
-    sizes = [int(np.prod(layer.output.shape)) for layer in plan.layers]
+    sizes = [layer.output.shape[0] * layer.output.row_bytes for layer in plan.layers]
     if data.size != RUNS * sum(sizes):
         raise CheckError(f"the application wrote {data.size} bytes of layer outputs, not {RUNS * sum(sizes)}")
     pieces = np.split(data, np.cumsum(sizes * RUNS)[:-1])
@@ -154,8 +155,9 @@ def compare(dump: bytes, plan: Plan, expected: Mapping[str, IntArray]) -> list[L
     """Compare a dump with the reference element by element; CheckError when any byte differs."""
     checks = []
     for run, outputs in enumerate(_read_dump(dump, plan)):
-        for layer, got in zip(plan.layers, outputs, strict=True):
-            want = expected[layer.output.tensor]
+        for layer, data in zip(plan.layers, outputs, strict=True):
+            want, bits = expected[layer.output.tensor], layer.output.bits
+            got = subbyte.unpack(data, layer.output.shape, bits).reshape(-1)
             wrong = np.flatnonzero(got != want.reshape(-1))
             if not wrong.size:
                 checks.append(LayerCheck(run, layer.name, got.size, 0))

@@ -34,6 +34,7 @@ from dory.sim.model.network import blocks_in_order, estimate
 from dory.sim.model.tiles import LayerTiles, Step
 from dory.streaming import schedule
 from dory.targets import Cluster, Target
+from dory.testing import subbyte_runs
 from dory.testing.accuracy import measure_in, random_networks
 from dory.testing.measure import Measured, MeasuredLayer, code_lines
 from dory.testing.random_layers import KINDS, OF_INTEGERS, RARE, random_layers
@@ -50,6 +51,7 @@ RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several 
 QUIET, BUSY = "gap8", "gap8-gvsoc"  # targets
 ACCESSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 CODE_NETWORKS = 2
+BARRIERS = 60.0  # cycles of the barriers and calls around a kernel whose operands are unpacked
 EVENTS = ("x", "w", "operand_layer", "operand_tile", "operand_load", "command", "block", "ram")
 
 
@@ -67,6 +69,26 @@ def sample(
             out.append(run)
     print(file=sys.stderr)
     return out
+
+
+def _measure_subbyte(job: tuple[int, Target, bool]) -> Measured:
+    """A layer of few bits, stored in them or in bytes: small weights have rescale forms of their own."""
+    i, target, packed = job
+    return subbyte_runs.measure(subbyte_runs.random_single(FIRST_SEED + i), target, packed=packed)
+
+
+def fit_repacking(count: int) -> dict[str, Any]:
+    """Coefficients of what unpacks and packs around kernels, from calls of its own."""
+    features, cycles = subbyte_runs.repack_rows(count, FIRST_SEED, QUIET)
+    found = fit(features, cycles, {})
+    error = np.abs(np.asarray(features) @ found / cycles - 1)
+    found[0] = BARRIERS  # there is no fork around a kernel
+    return {
+        "coefficients": [round(float(c), 5) for c in found],
+        "tiles": len(cycles),
+        "mean_error": round(float(error.mean()), 4),
+        "p95_error": round(float(np.quantile(error, 0.95)), 4),
+    }
 
 
 def _measure(job: tuple[onnx.ModelProto, Target, Target, int, int]) -> Measured:
@@ -123,6 +145,8 @@ def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]
     for run in samples:
         missing = model.missing(run.plan.layers, lines, p)
         for layer, (_, cold) in zip(run.layers, missing, strict=True):
+            if layer.layer.subbyte:
+                continue
             _, features = tiles_of(layer.layer, p, run.plan.cores)
             assert len(features) == len(layer.kernels), (layer.layer.op, len(features), len(layer.kernels))
             row, operator = rows[model.kernel_key(layer.layer)], LAYERS[layer.layer.op]
@@ -285,10 +309,14 @@ def calibrate(layers: int) -> dict[str, Any]:
     p = IssParams.of(target)
     lines = code(target)
     runs = all_samples(target, layers)
-    rows = gather(runs, p, lines)
+    stored = [(i, target, packed) for i in range(max(3 * layers, 6)) for packed in (False, True)]
+    with ProcessPoolExecutor() as pool:
+        few_bits = list(pool.map(_measure_subbyte, stored))
+    rows = gather([*runs, *few_bits], p, lines)
     for key, never in unmeasured(rows).items():
         print(f"{key}: no layer had its features {never}", file=sys.stderr)
     kernels = fit_kernels(rows)
+    kernels[model.REPACK] = fit_repacking(3 * layers)
     team = {target.cluster.cores: {k: 1.0 for k in kernels}}
     for cores in TEAMS:
         smaller = replace(target, cluster=Cluster(cores))

@@ -81,6 +81,7 @@
 /* Dot products: U unsigned by signed bytes; S adds to rd. */
 #define XP_DOTUSP_B(rd, rs1, rs2) XP_R_("pv.dotusp.b", 0x57, 1, 0x44, rd, rs1, rs2)
 #define XP_SDOTUSP_B(rd, rs1, rs2) XP_R_("pv.sdotusp.b", 0x57, 1, 0x54, rd, rs1, rs2)
+#define XP_DOTUP_B(rd, rs1, rs2) XP_R_("pv.dotup.b", 0x57, 1, 0x40, rd, rs1, rs2)
 #define XP_SDOTUP_B(rd, rs1, rs2) XP_R_("pv.sdotup.b", 0x57, 1, 0x50, rd, rs1, rs2)
 #define XP_DOTSP_H(rd, rs1, rs2) XP_R_("pv.dotsp.h", 0x57, 0, 0x4c, rd, rs1, rs2)
 #define XP_SDOTSP_H(rd, rs1, rs2) XP_R_("pv.sdotsp.h", 0x57, 0, 0x5c, rd, rs1, rs2)
@@ -113,6 +114,9 @@
 #define XP_MAXU_B(rd, rs1, rs2) XP_R_("pv.maxu.b", 0x57, 1, 0x1c, rd, rs1, rs2)
 #define XP_MINU_B(rd, rs1, rs2) XP_R_("pv.minu.b", 0x57, 1, 0x14, rd, rs1, rs2)
 
+#define XP_SLL_B(rd, rs1, rs2) XP_R_("pv.sll.b", 0x57, 1, 0x28, rd, rs1, rs2)
+#define XP_SRL_B(rd, rs1, rs2) XP_R_("pv.srl.b", 0x57, 1, 0x20, rd, rs1, rs2)
+#define XP_SRA_B(rd, rs1, rs2) XP_R_("pv.sra.b", 0x57, 1, 0x24, rd, rs1, rs2)
 #define XP_SRL_H(rd, rs1, rs2) XP_R_("pv.srl.h", 0x57, 0, 0x20, rd, rs1, rs2)
 
 /* Bit fields: bits [low + width_1, low], width_1 being the width less one. */

@@ -18,7 +18,19 @@ typedef struct {
   dory_tile_t tile;
   dory_args_t args;
   drt_dma_t x_job[2], w_job[2], y_job[2];
+#ifdef DORY_SUBBYTE
+  dory_subbyte_args_t subbyte;
+#endif
 } loop_t;
+
+/* Bytes of c channels. */
+#ifdef DORY_SUBBYTE
+#define BYTES(c, shift) (((c) + (1 << (shift)) - 1) >> (shift))
+#define FRESH(s, what) ((s)->tile.fresh |= (what))
+#else
+#define BYTES(c, shift) (c)
+#define FRESH(s, what) ((void)0)
+#endif
 
 static void copy_words(void *to, const void *from, uint32_t bytes) {
   uint32_t *target = to;
@@ -96,9 +108,10 @@ static void load_inputs(loop_t *s, int xi) {
     const dory_input_t *x = &s->x[i];
     t->x[i] = s->l1 + x->l1[xi];
     dory_tile_in(&s->x_job[xi], t->x[i], s->b->x[i], x->width, x->channels, t->rows[i].i0 - s->b->x_row[i],
-                 t->rows[i].in, t->cols[i].i0, t->cols[i].in, x->slice ? t->at.c0 : 0,
-                 x->slice ? t->at.c : x->channels);
+                 t->rows[i].in, t->cols[i].i0, t->cols[i].in, x->slice ? BYTES(t->at.c0, x->shift) : 0,
+                 x->slice ? BYTES(t->at.c, x->shift) : x->channels);
   }
+  FRESH(s, DORY_FRESH_X);
 }
 
 /* Weights of the tile's channels; they lie in the order in which the tiles want them. */
@@ -109,10 +122,12 @@ static void load_weights(loop_t *s, int wi) {
   s->tile.weights = s->l1 + l->w_l1[wi];
   drt_dma_in(&s->w_job[wi], s->tile.weights, s->w, 1, (uint32_t)bytes, 0);
   s->w += bytes;
+  FRESH(s, DORY_FRESH_W);
 }
 
 static void store(loop_t *s, const dory_place_t *t, const uint8_t *y, int yi) {
-  dory_tile_out(&s->y_job[yi], y, s->b->y, s->l.out_w, s->l.out_c, t->h0 - s->b->y_row, t->h, t->w0, t->w, t->c0, t->c);
+  dory_tile_out(&s->y_job[yi], y, s->b->y, s->l.out_w, BYTES(s->l.out_c, s->l.y_shift), t->h0 - s->b->y_row, t->h,
+                t->w0, t->w, BYTES(t->c0, s->l.y_shift), BYTES(t->c, s->l.y_shift));
 }
 
 static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block) {
@@ -124,6 +139,10 @@ static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, c
   s->slices = false;
   for (int32_t i = 0; i < s->l.inputs; i++) s->slices |= s->x[i].slice != 0;
   for (int i = 0; i < 2; i++) s->x_job[i] = s->w_job[i] = s->y_job[i] = (drt_dma_t){0};
+#ifdef DORY_SUBBYTE
+  s->tile.subbyte = &s->subbyte;
+  s->tile.fresh = 0;
+#endif
   s->tile.at.h0 = block->h0;
   s->tile.at.w0 = 0;
   s->tile.at.c0 = 0;
@@ -142,6 +161,9 @@ void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory
     uint8_t *const y = s.l1 + s.l.y_l1[yi];
     s.tile.y = y;
     s.l.fill(&s.tile, &s.args);
+#ifdef DORY_SUBBYTE
+    s.tile.fresh = 0;
+#endif
     changed = advance(&s.l, block, &s.tile.at);
     drt_dma_wait(&s.x_job[xi]);
     drt_dma_wait(&s.w_job[wi]);
@@ -151,7 +173,11 @@ void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory
     }
     if (changed & NEW_CHANNELS && s.l.group) load_weights(&s, wi ^= 1);
     drt_dma_wait(&s.y_job[yi]);
+#ifdef DORY_SUBBYTE
+    drt_team_fork(s.l.cores, s.l.kernel, s.l.subbyte ? (const void *)&s.subbyte : &s.args);
+#else
     drt_team_fork(s.l.cores, s.l.kernel, &s.args);
+#endif
     store(&s, &place, y, yi);
     yi ^= 1;
   } while (changed);

@@ -9,13 +9,20 @@
 #include "dory_kernels.h"
 #include "dory_tile.h"
 
+#ifdef DORY_SUBBYTE /* some layer has operands of fewer than 8 bits */
+#include "dory_subbyte.h"
+#endif
+
 #define DORY_MAX_INPUTS 8
 
-/* One input of a layer: the tensor's height x width x channels, how tiles read it, and its two buffers in L1. */
+/* One input of a layer: the tensor's height x width x channels (bytes), how tiles read it, and its two buffers in L1. */
 typedef struct {
   int32_t height, width, channels;
   int32_t stride_h, stride_w, pad_t, pad_l, span_h, span_w;
   int32_t slice; /* a tile reads its own channels; else all */
+#ifdef DORY_SUBBYTE
+  int32_t shift; /* 1 << shift elements a byte */
+#endif
   uint32_t l1[2];
 } dory_input_t;
 
@@ -34,7 +41,15 @@ typedef struct {
   uint8_t *y;
   uint8_t *l1;         /* the arena, for scratch */
   int32_t from, depth; /* input channels of the step, in layers that take them in steps (dory_sums.h) */
+#ifdef DORY_SUBBYTE
+  dory_subbyte_args_t *subbyte;
+  int32_t fresh; /* what has come with this tile */
+#endif
 } dory_tile_t;
+
+#ifdef DORY_SUBBYTE
+enum { DORY_FRESH_X = 1, DORY_FRESH_W = 2 };
+#endif
 
 typedef struct {
   int32_t out_h, out_w, out_c;
@@ -45,6 +60,10 @@ typedef struct {
   uint32_t w_l1[2], y_l1[2];
   void (*kernel)(const void *args);                                           /* runs on every core of the team */
   void (*fill)(const dory_tile_t *restrict tile, dory_args_t *restrict args); /* the kernel's arguments for a tile */
+#ifdef DORY_SUBBYTE
+  int32_t subbyte; /* the kernel is dory_subbyte */
+  int32_t y_shift; /* 1 << y_shift elements of the output a byte */
+#endif
   int32_t cores;
   int32_t inputs;
   const dory_input_t *x;

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dory.cli.options import add_input_type, add_target, load_arrays, write_bytes
+from dory.cli.options import add_input_type, add_pack, add_target, load_arrays, write_bytes
 from dory.cli.quantize import add_calibration, quantised, refuse_without_calibration
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=15,
         help="width of the requantisation multiplier (default 15)",
     )
+    add_pack(p)
     add_input_type(p)
     add_target(p)
     p.add_argument(
@@ -122,6 +123,7 @@ def _deploy(
         target=target,
         inputs=inputs,
         rescale_bits=args.rescale_bits,
+        pack=args.pack or "auto",
         verify=args.verify,
         force=args.force,
         signed_inputs=args.input_type == "int8",

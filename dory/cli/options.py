@@ -40,6 +40,15 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=int, metavar="N", help="use fewer of the cluster's cores (default: all)")
 
 
+def add_pack(parser: argparse.ArgumentParser) -> None:
+    """--pack; None where not given, which is auto."""
+    parser.add_argument(
+        "--pack",
+        choices=("auto", "off"),
+        help="auto (the default) stores weights and activations that provably fit 4 or 2 bits in them, off in bytes",
+    )
+
+
 def add_input_type(parser: argparse.ArgumentParser) -> None:
     """--input-type, None where not given: uint8."""
     parser.add_argument(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dory.cli.options import add_input_type, add_target
+from dory.cli.options import add_input_type, add_pack, add_target
 from dory.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,26 +21,29 @@ PLANNING = (
     ("--cores", "cores"),
     ("--rescale-bits", "rescale_bits"),
     ("--input-type", "input_type"),
+    ("--pack", "pack"),
 )
 """Options that change a plan."""
 
 
 def add_planning(parser: argparse.ArgumentParser) -> None:
-    """--target, --l1, --l2, --cores, --rescale-bits, --input-type: as for deploy, None where not given."""
+    """--target, --l1, --l2, --cores, --rescale-bits, --input-type, --pack: as for deploy, None where not given."""
     add_target(parser)
     parser.set_defaults(target=None)
     parser.add_argument(
         "--rescale-bits", type=int, choices=(15, 31), help="width of the requantisation multiplier (default 15)"
     )
     add_input_type(parser)
+    add_pack(parser)
 
 
-def lowered_model(model: Path, rescale_bits: int | None, input_type: str | None) -> Lowered:
+def lowered_model(model: Path, rescale_bits: int | None, input_type: str | None, pack: str | None = None) -> Lowered:
     """An ONNX file, imported and packed under the options of that name. UserError when it cannot be."""
     from dory import frontend
     from dory.tiler.planner import lower
 
-    return lower(frontend.load(model, rescale_bits=rescale_bits or 15, signed_inputs=input_type == "int8"))
+    graph = frontend.load(model, rescale_bits=rescale_bits or 15, signed_inputs=input_type == "int8")
+    return lower(graph, pack != "off")
 
 
 def target_for(name: str | None, cores: int | None, l1: int | None, l2: int | None) -> Target:
@@ -81,7 +84,7 @@ def load_planned(source: Path, args: argparse.Namespace, progress: Callable[[str
 
     target = target_for(args.target, args.cores, args.l1, args.l2)
     progress("import")
-    lowered = lowered_model(source, args.rescale_bits, args.input_type)
+    lowered = lowered_model(source, args.rescale_bits, args.input_type, args.pack)
     progress("plan")
     return make_plan(lowered, target), target
 

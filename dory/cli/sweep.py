@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dory.cli.options import add_input_type, size, with_clocks, write_text
+from dory.cli.options import add_input_type, add_pack, size, with_clocks, write_text
 from dory.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     for name, what in (("fc", "controller"), ("cluster", "cluster")):
         p.add_argument(f"--{name}-mhz", type=values(float), metavar="MHZ,...", help=f"clock of the {what}")
     p.add_argument("--rescale-bits", type=int, choices=(15, 31), default=15, help="as for deploy (default 15)")
+    add_pack(p)
     add_input_type(p)
     p.add_argument(
         "-o", "--output", type=Path, default=Path("sweep.csv"), metavar="FILE.csv|FILE.html",
@@ -101,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{min(space.cores)}; a positive number is wanted", where="--cores")
     with Progress(quiet=args.json) as progress:
         progress("import")
-        lowered = lowered_model(args.model, args.rescale_bits, args.input_type)
-        importing = f"{args.rescale_bits} {args.input_type or 'uint8'}"
+        lowered = lowered_model(args.model, args.rescale_bits, args.input_type, args.pack)
+        importing = f"{args.rescale_bits} {args.input_type or 'uint8'} {args.pack or 'auto'}"
         sweep = Sweep(lowered, target, space, key(args.model, importing, target))
         with _pool(args, lowered) as pool, Record(csv, sweep.key) as record:
             progress("sweep")

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     params = IssParams.of(target)
     with Progress(quiet=args.json) as progress:
         progress("import")
-        lowered = lowered_model(args.model, args.rescale_bits, args.input_type)
+        lowered = lowered_model(args.model, args.rescale_bits, args.input_type, args.pack)
         every = spaces(lowered, target)
         if args.layer is not None:
             every = [s for s in every if s.node.name == args.layer]

@@ -11,10 +11,12 @@ import jinja2
 import numpy as np
 
 from dory import streaming
+from dory.graph import subbyte
 from dory.graph.types import Graph, IntArray
 from dory.layers import LAYERS
 from dory.layers.base import PackedWeights
-from dory.plan import LayerPlan, Plan
+from dory.layers.subbyte import KERNELS as REPACK_KERNELS
+from dory.plan import L1Buffer, LayerPlan, Operand, Plan
 from dory.resources import csrc_dir
 
 MARKER = "plan.json"  # its presence makes a folder one of ours
@@ -50,7 +52,7 @@ def application(
         module = LAYERS[node.op]
         constants = {**module.constants(node.attrs), **module.tile_constants(node.attrs, layer.tile, plan.cores)}
         files[f"src/{function}.c"] = _layer(env, layer, function, constants, shared)
-    crcs = [zlib.crc32(_bytes(values[layer.output.tensor])) for layer in plan.layers]
+    crcs = [zlib.crc32(_stored(layer.output, values[layer.output.tensor])) for layer in plan.layers]
     files["data/crc32.json"] = (json.dumps([f"{c:08x}" for c in crcs]) + "\n").encode()
     network = {
         **shared,
@@ -74,7 +76,8 @@ def application(
     files.update(_sources(plan))
     kernels = sorted(Path(f).name for f in files if f.startswith("kernels/") and f.endswith(".c"))
     data = sorted(Path(f).name for f in files if f.startswith("data/") and f.endswith(".bin"))
-    build = {**shared, "deep": any(layer.depth for layer in plan.layers), "kernels": kernels, "data": data}
+    kinds = {"deep": any(x.depth for x in plan.layers), "subbyte": any(x.subbyte for x in plan.layers)}
+    build = {**shared, **kinds, "kernels": kernels, "data": data}
     for name, template in (("Makefile", "gap8.mk"), ("host.mk", "host.mk"), ("sim.mk", "sim.mk")):
         files[name] = _render(env, template, build)
     return dict(sorted(files.items()))
@@ -118,6 +121,7 @@ def _layer(
             "function": function,
             "l1": l1,
             "l1_inputs": [b for b in layer.l1 if b.operand.startswith("x")],
+            **_pointers(layer, l1),
             "reads": reads,
             "parts": parts if parts > 1 else 0,
             "streams": bool(reads) or layer.output.l3_offset >= 0,
@@ -125,8 +129,24 @@ def _layer(
     )
 
 
+def _pointers(layer: LayerPlan, l1: Mapping[str, L1Buffer]) -> dict[str, object]:
+    """C expressions for a tile's operands as its kernel sees them: where they were unpacked, if they were."""
+
+    def at(operand: str, plain: str) -> str:
+        wide = l1.get(f"u{operand}")
+        return f"t->l1 + {wide.offset}" if wide else plain
+
+    x = [at(f"x{i}", f"t->x[{i}]") for i in range(len(layer.inputs))]
+    return {"x": x, "w": at("w", "t->weights"), "y": at("y", "t->y")}
+
+
 def _bytes(values: IntArray) -> bytes:
     return values.astype(np.uint8).tobytes()
+
+
+def _stored(operand: Operand, values: IntArray) -> bytes:
+    """A tensor as it lies in memory."""
+    return subbyte.pack(values.reshape(operand.shape), operand.bits).tobytes()
 
 
 def _live_l2(plan: Plan, step: int) -> list[int]:
@@ -148,6 +168,8 @@ def _sources(plan: Plan) -> dict[str, bytes]:
     root = csrc_dir()
     out: dict[str, bytes] = {}
     wanted = {f"{layer.kernel}.c" for layer in plan.layers}
+    if any(layer.subbyte for layer in plan.layers):
+        wanted |= {f"{name}.c" for name in REPACK_KERNELS}
     for f in sorted((root / "gap8_kernels").iterdir()):
         if f.suffix == ".h" or f.name in wanted:
             out[f"kernels/{f.name}"] = f.read_bytes()

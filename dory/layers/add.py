@@ -78,6 +78,9 @@ class Add(Layer[AddAttrs]):
     def geometry(self, attrs: AddAttrs, shapes: Sequence[Shape]) -> Geometry:
         return Geometry(shapes[0], (Access(shapes[0]), Access(shapes[1])))
 
+    def highest(self, attrs: AddAttrs, inputs: Sequence[int]) -> int:
+        return attrs.hi
+
     def constants(self, attrs: AddAttrs) -> Mapping[str, Any]:
         return {"add": attrs}
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import lcm
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape, Window
 from dory.layers.cost import Work
-from dory.plan import LayerPlan
+from dory.plan import LayerPlan, Unit, packed_bytes
 
 A = TypeVar("A")
 IDENTITY = Window((1, 1))
@@ -26,12 +27,19 @@ class Access:
     """How an output tile reads one input.
 
     shape is the (H, W, C) view of the input tensor that the layer works on (its element count is the tensor's);
-    rows and columns follow `window`, channels are all of them or the slice of the output tile.
+    rows and columns follow `window`, channels are all of them or the slice of the output tile. bits: of an element in
+    memory.
     """
 
     shape: Shape
     window: Window = IDENTITY
     channels: Literal["all", "slice"] = "slice"
+    bits: int = 8
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row in memory."""
+        return self.shape[1] * packed_bytes(self.shape[2], self.bits)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Geometry:
     """The space of output tiles of one layer; out is the (H, W, C) view that tiles cut.
 
     Tile channels are multiples of c_step (the last tile takes what is left); `split_w`, `split_c` say whether the
-    axis may be cut at all. `direct` layers run on L2 without tiles.
+    axis may be cut at all. `direct` layers run on L2 without tiles. bits: of an element of the output in memory.
     """
 
     out: Shape
@@ -48,18 +56,33 @@ class Geometry:
     split_w: bool = True
     split_c: bool = True
     direct: bool = False
+    bits: int = 8
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of the output in memory."""
+        return self.out[1] * packed_bytes(self.out[2], self.bits)
+
+    def typed(self, inputs: Sequence[int], out: int) -> Geometry:
+        """With elements of so many bits; channel tiles then begin on bytes."""
+        step = self.c_step if min(*inputs, out) == 8 else lcm(self.c_step, 4)
+        accesses = tuple(replace(a, bits=b) for a, b in zip(self.inputs, inputs, strict=True))
+        return replace(self, inputs=accesses, bits=out, c_step=step)
 
 
 @dataclass(frozen=True, eq=False)
 class PackedWeights:
     """Weights as they lie in memory: groups of `group` output channels, group_bytes each (constants included).
 
-    `group` 0 means one block that every tile needs whole (a table). Group sizes are multiples of 4 bytes.
+    `group` 0 means one block that every tile needs whole (a table). Group sizes are multiples of 4 bytes. A group is a
+    number of `unit`s, whose weights have `bits` bits each; tables have no unit.
     """
 
     data: bytes
     group: int
     group_bytes: int
+    unit: Unit | None = None
+    bits: int = 8
 
     def __post_init__(self) -> None:
         if self.group_bytes % 4 or len(self.data) % self.group_bytes:
@@ -68,6 +91,13 @@ class PackedWeights:
     def bytes_for(self, channels: int) -> int:
         """Bytes of the groups that hold `channels` output channels."""
         return self.group_bytes if self.group == 0 else -(-channels // self.group) * self.group_bytes
+
+    @property
+    def kernel_group_bytes(self) -> int:
+        """Bytes of a group as the kernel reads it."""
+        if self.unit is None:
+            return self.group_bytes
+        return self.group_bytes // self.unit.bytes(self.bits) * self.unit.bytes()
 
 
 @dataclass(frozen=True)
@@ -156,6 +186,10 @@ class Layer(ABC, Generic[A]):
     def geometry(self, attrs: A, shapes: Sequence[Shape]) -> Geometry:
         """How the output may be cut into tiles and what each tile reads."""
 
+    def highest(self, attrs: A, inputs: Sequence[int]) -> int:
+        """A bound of the output's values, given the inputs' largest values; values are not below 0."""
+        return 255
+
     def tuned(self, attrs: A, shapes: Sequence[Shape]) -> A:
         """The same layer in the way that its kernel is faster with."""
         return attrs
@@ -235,4 +269,4 @@ def pack_groups(rows: np.ndarray, bias: IntArray, requant: Requant, group: int, 
         body = np.pad(body, ((0, 0), (0, -body.shape[1] % 4)))
     tail = consts.reshape(3, groups, group).transpose(1, 0, 2).astype("<i4")
     data = b"".join(body[g].tobytes() + tail[g].tobytes() for g in range(groups))
-    return PackedWeights(data, group, len(data) // groups)
+    return PackedWeights(data, group, len(data) // groups, Unit(0, body.shape[1], 12 * group))

@@ -45,6 +45,9 @@ class Concat(Layer[ConcatAttrs]):
         out = (lines, 1, sum(v[2] for v in views))
         return Geometry(out, tuple(Access(v, channels="all") for v in views), split_w=False, split_c=False)
 
+    def highest(self, attrs: ConcatAttrs, inputs: Sequence[int]) -> int:
+        return max(inputs)
+
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
         """Lines, pieces, whole words (aligned or not) and left-over bytes of the copies."""
         sizes = [x.shape[2] for x in layer.inputs]

@@ -95,7 +95,7 @@ class Conv(Layer[ConvAttrs]):
 
     op = "conv"
     kernel = "dory_conv"
-    code = 14336
+    code = 14848
     rate = 2.1
     summary = "convolution: any kernel, stride, dilation, asymmetric padding; 1x1 is pointwise"
 
@@ -107,6 +107,9 @@ class Conv(Layer[ConvAttrs]):
 
     def geometry(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Geometry:
         return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window, "all"),), c_step=GROUP)
+
+    def highest(self, attrs: ConvAttrs, inputs: Sequence[int]) -> int:
+        return attrs.requant.hi
 
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
         """Groups of 4 channels: [K4/4][4 channels][4 bytes], then the constants of the layer's rescale form.

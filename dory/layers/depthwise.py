@@ -28,7 +28,7 @@ from dory.layers.conv import (
 from dory.layers.cost import Number, Work
 from dory.layers.depthwise_cost import band_rows, plane_scratch
 from dory.layers.rescale import FORMS, Rescale
-from dory.plan import LayerPlan
+from dory.plan import LayerPlan, Unit
 
 
 def pack_depthwise(weights: IntArray, rescales: Sequence[Rescale]) -> PackedWeights:
@@ -44,7 +44,7 @@ def pack_depthwise(weights: IntArray, rescales: Sequence[Rescale]) -> PackedWeig
         consts[c] = mult, k.bias, k.add, k.shift | FORMS.index(r.form) << 8
     words = (consts & 0xFFFFFFFF).astype("<u4")
     data = b"".join(rows[c].tobytes() + words[c].tobytes() for c in range(groups * GROUP))
-    return PackedWeights(data, GROUP, len(data) // groups)
+    return PackedWeights(data, GROUP, len(data) // groups, Unit(0, rows[0].size, 16))
 
 
 def form_of(attrs: ConvAttrs) -> str:
@@ -70,6 +70,9 @@ class Depthwise(Layer[ConvAttrs]):
 
     def geometry(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Geometry:
         return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window),), c_step=GROUP)
+
+    def highest(self, attrs: ConvAttrs, inputs: Sequence[int]) -> int:
+        return attrs.requant.hi
 
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
         w = attrs.weights[..., 0]

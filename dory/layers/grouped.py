@@ -30,6 +30,9 @@ class GroupedConv(Layer[ConvAttrs]):
     def geometry(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Geometry:
         return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window, "all"),))
 
+    def highest(self, attrs: ConvAttrs, inputs: Sequence[int]) -> int:
+        return attrs.requant.hi
+
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
         rows = attrs.weights.reshape(attrs.weights.shape[0], -1)
         return pack_groups(rows, attrs.bias, attrs.requant, 1, interleave=False)
@@ -47,7 +50,7 @@ class GroupedConv(Layer[ConvAttrs]):
         taps = x.window.kernel[0] * x.window.kernel[1]
         outputs = work.share(work.pixels * work.out[2])
         inside = outputs * work.taps / work.pixels
-        bytes_each = layer.weights.group_bytes - 12 if layer.weights else 0
+        bytes_each = layer.weights.kernel_group_bytes - 12 if layer.weights else 0
         per_tap = bytes_each / taps
         return (
             1.0,

@@ -48,6 +48,9 @@ class Linear(Layer[LinearAttrs]):
         flat = (1, 1, prod(shapes[0]))
         return Geometry(self.out_shape(attrs, shapes), (Access(flat, channels="all"),), c_step=GROUP)
 
+    def highest(self, attrs: LinearAttrs, inputs: Sequence[int]) -> int:
+        return attrs.requant.hi
+
     def weights(self, attrs: LinearAttrs) -> PackedWeights:
         return pack_form(attrs.weights, _rescale(attrs), GROUP)
 

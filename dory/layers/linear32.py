@@ -15,7 +15,7 @@ import numpy as np
 from dory.graph.types import IntArray, Shape
 from dory.layers.base import Access, Geometry, Layer, PackedWeights
 from dory.layers.cost import Number, Work
-from dory.plan import LayerPlan
+from dory.plan import LayerPlan, Unit
 
 GROUP = 4  # sums that share a group of packed weights
 
@@ -59,7 +59,7 @@ class Linear32(Layer[Linear32Attrs]):
         body = full.reshape(groups, GROUP, k4 // 4, 4).transpose(0, 2, 1, 3)
         tail = bias.reshape(groups, GROUP).astype("<i4")
         data = b"".join(body[g].tobytes() + tail[g].tobytes() for g in range(groups))
-        return PackedWeights(data, 4 * GROUP, len(data) // groups)
+        return PackedWeights(data, 4 * GROUP, len(data) // groups, Unit(0, GROUP * k4, 4 * GROUP))
 
     def macs(self, attrs: Linear32Attrs, shapes: Sequence[Shape]) -> int:
         return int(attrs.weights.size)

@@ -36,6 +36,9 @@ class Lut(Layer[LutAttrs]):
     def geometry(self, attrs: LutAttrs, shapes: Sequence[Shape]) -> Geometry:
         return Geometry(shapes[0], (Access(shapes[0]),))
 
+    def highest(self, attrs: LutAttrs, inputs: Sequence[int]) -> int:
+        return int(attrs.table[: inputs[0] + 1].max())
+
     def weights(self, attrs: LutAttrs) -> PackedWeights:
         return PackedWeights(attrs.table.astype("uint8").tobytes(), 0, 256)
 

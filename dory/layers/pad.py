@@ -43,6 +43,9 @@ class Pad(Layer[PadAttrs]):
         window = Window((1, 1), pads=attrs.pads)
         return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], window),))
 
+    def highest(self, attrs: PadAttrs, inputs: Sequence[int]) -> int:
+        return max(attrs.value, *inputs)
+
     def constants(self, attrs: PadAttrs) -> Mapping[str, Any]:
         return {"value": attrs.value}
 

@@ -59,6 +59,9 @@ class MaxPool(Layer[MaxPoolAttrs]):
     def geometry(self, attrs: MaxPoolAttrs, shapes: Sequence[Shape]) -> Geometry:
         return Geometry(self.out_shape(attrs, shapes), (Access(shapes[0], attrs.window),))
 
+    def highest(self, attrs: MaxPoolAttrs, inputs: Sequence[int]) -> int:
+        return max(attrs.lo, min(attrs.hi, inputs[0]))
+
     def constants(self, attrs: MaxPoolAttrs) -> Mapping[str, Any]:
         return {"lo": attrs.lo, "hi": attrs.hi}
 
@@ -118,6 +121,9 @@ class AvgPool(Layer[AvgPoolAttrs]):
     def weights(self, attrs: AvgPoolAttrs) -> PackedWeights:
         data = attrs.mult.astype("<i4").tobytes()
         return PackedWeights(data, 0, len(data))
+
+    def highest(self, attrs: AvgPoolAttrs, inputs: Sequence[int]) -> int:
+        return attrs.hi
 
     def constants(self, attrs: AvgPoolAttrs) -> Mapping[str, Any]:
         return {"avg": attrs}

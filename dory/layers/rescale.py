@@ -21,6 +21,7 @@ import numpy as np
 
 from dory.graph.types import ACC_MAX, ACC_MIN, IntArray, Requant
 from dory.layers.base import PackedWeights
+from dory.plan import Unit
 
 FORMS = ("narrow", "mul15", "wide", "exact")  # in the order of the enum in dory_forms.h
 
@@ -100,7 +101,8 @@ def pack_form(rows: IntArray, rescale: Rescale, group: int) -> PackedWeights:
     body = full.reshape(groups, group, k4 // 4, 4).transpose(0, 2, 1, 3)
     constants = [rescale.packed(g * group, group) for g in range(groups)]
     data = b"".join(head + body[g].tobytes() + tail for g, (head, tail) in enumerate(constants))
-    return PackedWeights(data, group, len(data) // groups)
+    unit = Unit(len(constants[0][0]), k4 * group, len(constants[0][1]))
+    return PackedWeights(data, group, len(data) // groups, unit)
 
 
 def _words(values: list[int]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ def _layer(layer: LayerPlan) -> dict[str, object]:
         "op": layer.op,
         "form": layer.form,
         "macs": layer.macs,
+        "bits": {
+            "inputs": [x.bits for x in layer.inputs],
+            "weights": layer.weights.bits if layer.weights else None,
+            "output": layer.output.bits,
+        },
         "output": layer.output.shape,
         "tile": {"h": layer.tile[0], "w": layer.tile[1], "c": layer.tile[2], "count": layer.tiles},
         "l1_bytes": layer.l1_bytes,
@@ -69,11 +75,13 @@ def print_deployment(result: Deployment, output: Path, onnx: OnnxComparison | No
     """The same for a person."""
     plan = result.plan
     console = plain_console()
+    packed = any(layer.subbyte for layer in plan.layers)
     table = Table(box=None, pad_edge=False)
     for title, right in (
         ("layer", False),
         ("operator", False),
         ("rescale", False),
+        *([("bits", False)] if packed else []),
         ("output", True),
         ("tile", True),
         ("tiles", True),
@@ -88,6 +96,7 @@ def print_deployment(result: Deployment, output: Path, onnx: OnnxComparison | No
             layer.name[:28],
             layer.op,
             layer.form,
+            *([_bits(layer)] if packed else []),
             _shape(layer.output.shape),
             "in L2" if layer.direct else _shape(layer.tile),
             str(layer.tiles[0] * layer.tiles[1] * layer.tiles[2] if not layer.direct else 1),
@@ -127,13 +136,34 @@ def plain_console() -> Console:
 def memory_lines(plan: Plan) -> list[str]:
     """Memory use, a line per level."""
     l2 = plan.l2_bytes + plan.l2_code
-    return [
+    lines = [
         f"{plan.network} on {plan.target}: {plan.macs / 1e6:.2f} MMAC, {plan.weight_bytes / 1000:.1f} kB of weights",
         f"L1 {plan.l1_bytes} of {plan.l1_budget} bytes ({plan.l1_bytes / plan.l1_budget:.0%})",
         f"L2 {l2} of {plan.l2_budget} bytes ({l2 / plan.l2_budget:.0%}): data {plan.l2_bytes}, code {plan.l2_code}",
         f"L3 {plan.l3_bytes} of {plan.l3_budget} bytes ({plan.l3_bytes / plan.l3_budget:.0%})",
         *_proofs(plan),
     ]
+    return lines + packed_lines(plan)
+
+
+def packed_lines(plan: Plan) -> list[str]:
+    """What is stored in fewer than 8 bits, in a line; no line when nothing is."""
+    weights = [x.weights for x in plan.layers if x.weights and x.weights.bits < 8]
+    tensors = {x.output.tensor: x.output for x in plan.layers if x.output.bits < 8}.values()
+    if not weights and not tensors:
+        return []
+    has = sum(w.bytes for w in weights) + sum(x.shape[0] * x.row_bytes for x in tensors)
+    whole = sum(w.bytes // w.group_bytes * w.kernel_group_bytes for w in weights) + sum(prod(x.shape) for x in tensors)
+    return [
+        f"packed in 4 or 2 bits: the weights of {len(weights)} layers and {len(tensors)} tensors,"
+        f" {has / 1000:.1f} kB instead of {whole / 1000:.1f} kB (--pack off)"
+    ]
+
+
+def _bits(layer: LayerPlan) -> str:
+    """Bits of inputs, weights and output, such as x4 w4 y8."""
+    weights = [f"w{layer.weights.bits}"] if layer.weights and layer.weights.unit else []
+    return " ".join(["x" + "+".join(str(x.bits) for x in layer.inputs), *weights, f"y{layer.output.bits}"])
 
 
 def _proofs(plan: Plan) -> list[str]:

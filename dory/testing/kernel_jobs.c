@@ -3,6 +3,7 @@
 #include "dory_device.h"
 #include "dory_kernels.h"
 #include "dory_rt.h"
+#include "dory_subbyte.h"
 
 enum { MAX_BUFFERS = 10, MAX_WORDS = 64 };
 

@@ -135,7 +135,7 @@ def _check_tensors(plan: Plan) -> Iterator[Fault]:
     lives = _lives(plan)
     home: dict[str, tuple[str, int]] = {}
     for layer, x in _operands(plan):
-        size = x.shape[0] * x.shape[1] * x.shape[2]
+        size = x.shape[0] * x.row_bytes
         b = buffers.get(x.l2_buffer)
         if b is None:
             yield Fault("L2 lifetime", layer.name, f"{x.tensor} is in {x.l2_buffer}, which does not exist")

@@ -69,7 +69,7 @@ def check_operands(layer: LayerPlan, graph: Graph, node: Node) -> Iterator[Fault
         if (x.shape, x.window, x.channels) != (reads.shape, reads.window, reads.channels):
             yield Fault("graph", layer.name, f"{x.tensor} is read as {x.shape} {x.window} {x.channels}, not {reads}")
     for x in (*layer.inputs, layer.output):
-        if int(np.prod(x.shape)) != graph.tensors[x.tensor].nbytes:
+        if x.shape[0] * x.row_bytes != graph.tensors[x.tensor].nbytes:
             yield Fault("graph", layer.name, f"{x.tensor} has {graph.tensors[x.tensor].nbytes} bytes, not {x.shape}")
     if LAYERS[node.op].out_shape(node.attrs, [graph.tensors[t].shape for t in node.inputs]) != (
         graph.tensors[node.output].shape
@@ -282,10 +282,22 @@ def volumes(boxes: IntArray) -> IntArray:
     return product
 
 
+def stored(boxes: IntArray, bits: int) -> IntArray:
+    """Bytes of boxes whose elements have `bits` bits, each pixel beginning on a byte."""
+    h, w, c = (boxes[:, 2 * a + 1] - boxes[:, 2 * a] for a in range(3))
+    found: IntArray = h * w * ((c * bits + 7) // 8)
+    return found
+
+
 def _check_sizes(layer: LayerPlan, loop: Replay) -> Iterator[Fault]:
-    needs = {f"x{i}": int(volumes(x).max()) for i, x in enumerate(loop.x)} | {"y": int(volumes(loop.out).max())}
+    boxes = {f"x{i}": (x, o.bits) for i, (x, o) in enumerate(zip(loop.x, layer.inputs, strict=True))}
+    boxes["y"] = (loop.out, layer.output.bits)
+    needs = {operand: int(stored(b, bits).max()) for operand, (b, bits) in boxes.items()}
+    needs |= {f"u{operand}": int(volumes(b).max()) for operand, (b, bits) in boxes.items() if bits < 8}
     if layer.weights:
         needs["w"] = int((loop.w[:, 1] - loop.w[:, 0]).max())
+        if layer.weights.bits < 8:
+            needs["uw"] = needs["w"] // layer.weights.group_bytes * layer.weights.kernel_group_bytes
     if layer.depth:
         needs["sums"] = 4 * needs["y"]
     have = {b.operand: b.bytes for b in layer.l1}
@@ -312,8 +324,8 @@ def dma_bytes(layer: LayerPlan, loop: Replay) -> int:
     """Bytes between L2 and L1 of the whole layer."""
     if layer.direct:
         return 0
-    total = int(volumes(loop.out[loop.store]).sum())
-    total += sum(int(volumes(x)[loop.x_load].sum()) for x in loop.x)
+    total = int(stored(loop.out[loop.store], layer.output.bits).sum())
+    total += sum(int(stored(x[loop.x_load], o.bits).sum()) for x, o in zip(loop.x, layer.inputs, strict=True))
     return total + int((loop.w[:, 1] - loop.w[:, 0])[loop.w_load].sum() + loop.tail.sum())
 
 

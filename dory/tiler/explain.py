@@ -74,7 +74,11 @@ def explain(space: LayerSpace, found: Found, p: IssParams) -> Explanation:
     best, coefficients = found.best, shipped()
     layer = space.deep_at(best.shape, best.depth) if best.depth else space.at(best.shape, best.inputs_outer)
     tiles = LayerTiles(
-        replace(layer, l1=()), p, space.cores, lambda x, work: round(coefficients.kernel(x, work, p.icache_bytes))
+        replace(layer, l1=()),
+        p,
+        space.cores,
+        lambda x, work: round(coefficients.kernel(x, work, p.icache_bytes)),
+        coefficients.repack,
     )
     steps = tiles.steps(Block(0, layer.output.shape[0]))
     run = run_block(steps, coefficients.costs(layer, p), p)

@@ -77,8 +77,8 @@ class LayerMemory:
     def stripe_rows(self) -> int:
         """Output rows per stripe when an operand is in L3: full words, near stripe_target, at least one row."""
         h = self.geometry.out[0]
-        row = self.geometry.out[1] * self.geometry.out[2]
-        widest = max([row, *(a.shape[1] * a.shape[2] * a.window.stride[0] for a in self.geometry.inputs)])
+        row = self.geometry.row_bytes
+        widest = max([row, *(a.row_bytes * a.window.stride[0] for a in self.geometry.inputs)])
         step = ALIGN // gcd(row, ALIGN)
         rows = max(self.stripe_target // widest // step, 1) * step
         return min(rows, h)
@@ -92,11 +92,10 @@ class LayerMemory:
         """Bytes of one stripe of an operand, the largest over the stripes."""
         rows = self.stripe_rows
         if label == "y":
-            size = rows * self.geometry.out[1] * self.geometry.out[2]
+            size = rows * self.geometry.row_bytes
         else:
             access = self.geometry.inputs[int(label[1:])]
-            h, w, c = access.shape
-            size = min((rows - 1) * access.window.stride[0] + access.window.span(0), h) * w * c
+            size = min((rows - 1) * access.window.stride[0] + access.window.span(0), access.shape[0]) * access.row_bytes
         return size + SLACK
 
     @property

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from dory.errors import PlanError
 from dory.graph.types import Graph, Node, Tensor
 from dory.layers import LAYERS
-from dory.layers.base import Access, Geometry, PackedWeights
+from dory.layers.base import Access, PackedWeights
 from dory.layers.conv import DEEP_KERNEL
+from dory.layers.subbyte import CODE as REPACK_CODE
+from dory.layers.subbyte import narrowed, subbyte_tensors, weight_bits
 from dory.plan import SCHEMA, L2Buffer, LayerPlan, Operand, Plan, Port, Weights
 from dory.sim.iss.params import IssParams
 from dory.targets import Target
@@ -35,18 +37,34 @@ class Lowered:
     packed: tuple[PackedWeights | None, ...]
 
 
-def lower(graph: Graph) -> Lowered:
-    """Tune every layer for its kernel, and pack its constants."""
+def lower(graph: Graph, subbyte: bool = True) -> Lowered:
+    """Tune every layer for its kernel, and pack its constants.
+
+    subbyte: tensors and weights that provably fit 4 or 2 bits are stored in them.
+    """
     nodes = [replace(n, attrs=LAYERS[n.op].tuned(n.attrs, _shapes(graph, n))) for n in graph.nodes]
     graph = replace(graph, nodes=tuple(nodes))
-    return Lowered(graph, tuple(LAYERS[n.op].weights(n.attrs) for n in graph.nodes))
+    packed = [LAYERS[n.op].weights(n.attrs) for n in graph.nodes]
+    if not subbyte:
+        return Lowered(graph, tuple(packed))
+    return Lowered(subbyte_tensors(graph), tuple(p and narrowed(p, weight_bits(p)) for p in packed))
 
 
-def code_bytes(graph: Graph, in_steps: Sequence[bool] = ()) -> int:
-    """Estimate of the application's code and constant tables in L2; which layers take their input channels in steps."""
+def code_bytes(graph: Graph, in_steps: Sequence[bool] = (), repacked: bool = False) -> int:
+    """Estimate of the application's code and constant tables in L2; which layers take their input channels in steps.
+
+    repacked: something has fewer than 8 bits.
+    """
     steps = in_steps or [False] * len(graph.nodes)
     kernels = sum(LAYERS[op].code for op in {n.op for n, deep in zip(graph.nodes, steps, strict=True) if not deep})
-    return CODE_BASE + CODE_PER_LAYER * len(graph.nodes) + kernels + CODE_OF_STEPS * any(steps)
+    kernels += CODE_OF_STEPS * any(steps) + REPACK_CODE * repacked
+    return CODE_BASE + CODE_PER_LAYER * len(graph.nodes) + kernels
+
+
+def any_subbyte(lowered: Lowered) -> bool:
+    """Whether some layer's operand or weights have fewer than 8 bits."""
+    tensors = lowered.graph.tensors.values()
+    return any(t.qtype.bits < 8 for t in tensors) or any(p.bits < 8 for p in lowered.packed if p)
 
 
 def make_plan(
@@ -57,7 +75,8 @@ def make_plan(
     chooser: another way to choose tiles than the cycle model.
     """
     graph = lowered.graph
-    code = code_bytes(graph)
+    repacked = any_subbyte(lowered)
+    code = code_bytes(graph, repacked=repacked)
     if code >= target.l2_budget:
         raise PlanError(
             f"the code alone takes about {code} bytes of L2, {target.l2_budget} are free", hint="a larger --l2"
@@ -67,10 +86,10 @@ def make_plan(
         tiles = [chooser(space) for space in every]
     else:
         tiles = cheapest(every, IssParams.of(target), lambda n: progress("tile", n, len(every)) if progress else None)
-    code = code_bytes(graph, [t.depth > 0 for t in tiles])
+    code = code_bytes(graph, [t.depth > 0 for t in tiles], repacked)
     memories = [
-        LayerMemory(n.name, n.inputs, n.output, _geometry(graph, n), p, t.cycles, t.shape[2], single=_single(t))
-        for n, p, t in zip(graph.nodes, lowered.packed, tiles, strict=True)
+        LayerMemory(n.name, n.inputs, n.output, s.geometry, p, t.cycles, t.shape[2], single=_single(t))
+        for n, s, p, t in zip(graph.nodes, every, lowered.packed, tiles, strict=True)
     ]
     layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)
     memories = list(layout.layers)
@@ -104,7 +123,9 @@ def spaces(lowered: Lowered, target: Target) -> list[LayerSpace]:
     """The tiles of every layer."""
     graph = lowered.graph
     return [
-        LayerSpace(node, tuple(_shapes(graph, node)), packed, target.cluster.cores, target.l1_budget)
+        LayerSpace(
+            node, tuple(_shapes(graph, node)), packed, target.cluster.cores, target.l1_budget, bits=_bits(graph, node)
+        )
         for node, packed in zip(graph.nodes, lowered.packed, strict=True)
     ]
 
@@ -113,8 +134,8 @@ def _shapes(graph: Graph, node: Node) -> list[tuple[int, int, int]]:
     return [graph.tensors[t].shape for t in node.inputs]
 
 
-def _geometry(graph: Graph, node: Node) -> Geometry:
-    return LAYERS[node.op].geometry(node.attrs, _shapes(graph, node))
+def _bits(graph: Graph, node: Node) -> tuple[int, ...]:
+    return tuple(graph.tensors[t].qtype.bits for t in (*node.inputs, node.output))
 
 
 def _buffers(graph: Graph, memories: list[LayerMemory], layout: Layout) -> tuple[L2Buffer, ...]:
@@ -142,7 +163,7 @@ def _buffers(graph: Graph, memories: list[LayerMemory], layout: Layout) -> tuple
 def _operand(memory: LayerMemory, i: int, k: int, layout: Layout) -> Operand:
     """Operand k of layer i, -1 for the output."""
     label, tensor = memory.operands[k]
-    access = Access(memory.geometry.out) if k < 0 else memory.geometry.inputs[k]
+    access = Access(memory.geometry.out, bits=memory.geometry.bits) if k < 0 else memory.geometry.inputs[k]
     spilled = tensor in layout.choice.spilled
     return Operand(
         tensor,
@@ -151,6 +172,7 @@ def _operand(memory: LayerMemory, i: int, k: int, layout: Layout) -> Operand:
         access.channels,
         f"s{i}{label}" if spilled else f"t:{tensor}",
         layout.l3_offsets[tensor] if spilled else -1,
+        access.bits,
     )
 
 
@@ -161,9 +183,10 @@ def _in_parts(weights: Weights | None, memory: LayerMemory) -> bool:
 def _weights(memory: LayerMemory, option: Streaming | None, l3: int, buffer: str) -> Weights:
     p = memory.packed
     assert p is not None
+    sizes = (len(p.data), p.group, p.group_bytes, l3, buffer)
     if option is None:
-        return Weights("resident", len(p.data), p.group, p.group_bytes, l3, buffer, memory.geometry.out[2])
-    return Weights("streamed", len(p.data), p.group, p.group_bytes, l3, buffer, option.channels, option.lead)
+        return Weights("resident", *sizes, memory.geometry.out[2], bits=p.bits, unit=p.unit)
+    return Weights("streamed", *sizes, option.channels, option.lead, p.bits, p.unit)
 
 
 def _assemble(

@@ -11,7 +11,7 @@ from dory.graph.types import Node, Shape
 from dory.layers import LAYERS
 from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch, Steps, TileShape
 from dory.layers.conv import DEEP_KERNEL
-from dory.plan import GUARD, L1Buffer, LayerPlan, Operand, Weights, guarded
+from dory.plan import GUARD, L1Buffer, LayerPlan, Operand, Weights, guarded, packed_bytes
 
 Axes = tuple[Sequence[int], Sequence[int], Sequence[int]]
 """Heights, widths and channels."""
@@ -34,7 +34,8 @@ class Bound:
 class LayerSpace:
     """A layer, the shapes of its inputs, its packed constants, a team of `cores`, and `budget` bytes of L1.
 
-    rows: most rows of a tile, where the layer runs in stripes (0: any).
+    rows: most rows of a tile, where the layer runs in stripes (0: any). bits: of the inputs' elements and the output's,
+    where they are not bytes.
     """
 
     node: Node
@@ -43,11 +44,13 @@ class LayerSpace:
     cores: int
     budget: int
     rows: int = 0
+    bits: tuple[int, ...] = ()
 
     @cached_property
     def geometry(self) -> Geometry:
         """How the output may be cut."""
-        return LAYERS[self.node.op].geometry(self.node.attrs, self.shapes)
+        geometry = LAYERS[self.node.op].geometry(self.node.attrs, self.shapes)
+        return geometry.typed(self.bits[:-1], self.bits[-1]) if self.bits else geometry
 
     @cached_property
     def macs(self) -> int:
@@ -72,10 +75,13 @@ class LayerSpace:
         """The layer with operands in L2 and a single tile; `at` gives others."""
         layer, geometry, node = LAYERS[self.node.op], self.geometry, self.node
         inputs = tuple(
-            Operand(t, a.shape, a.window, a.channels, "") for t, a in zip(node.inputs, geometry.inputs, strict=True)
+            Operand(t, a.shape, a.window, a.channels, "", bits=a.bits)
+            for t, a in zip(node.inputs, geometry.inputs, strict=True)
         )
-        p, constants = self.packed, layer.constants(node.attrs)
-        weights = Weights("resident", len(p.data), p.group, p.group_bytes, 0, "", geometry.out[2]) if p else None
+        p, constants, weights = self.packed, layer.constants(node.attrs), None
+        if p:
+            sizes = (len(p.data), p.group, p.group_bytes, 0, "", geometry.out[2])
+            weights = Weights("resident", *sizes, bits=p.bits, unit=p.unit)
         return LayerPlan(
             index=0,
             name=node.name,
@@ -84,7 +90,7 @@ class LayerSpace:
             source=node.source,
             macs=self.macs,
             inputs=inputs,
-            output=Operand(node.output, geometry.out, Access(geometry.out).window, "slice", ""),
+            output=Operand(node.output, geometry.out, Access(geometry.out).window, "slice", "", bits=geometry.bits),
             weights=weights,
             tile=geometry.out,
             order="weights",
@@ -110,7 +116,9 @@ class LayerSpace:
 
     @cached_property
     def deep(self) -> Steps | None:
-        """How the input channels may come in steps."""
+        """How the input channels may come in steps; whole where something is unpacked."""
+        if self.probe.subbyte:
+            return None
         return LAYERS[self.node.op].steps(self.node.attrs, self.shapes)
 
     def deep_at(self, tile: Shape, depth: int) -> LayerPlan:
@@ -137,11 +145,13 @@ class LayerSpace:
     def key(self) -> tuple[object, ...]:
         """Equal for layers whose tiles cost the same."""
         p = self.probe
-        operands = tuple((x.shape, x.window, x.channels) for x in p.inputs)
-        packed = (p.weights.group, p.weights.group_bytes, p.weights.bytes) if p.weights else ()
+        operands = tuple((x.shape, x.window, x.channels, x.bits) for x in p.inputs)
+        w = p.weights
+        packed = (w.group, w.group_bytes, w.bytes, w.bits, w.unit) if w else ()
         g = self.geometry
         cut = (g.c_step, g.split_w, g.split_c, self.rows)
-        return (p.op, p.form, operands, p.output.shape, packed, cut, self.fixed_scratch, self.planes, self.cores)
+        y = (p.output.shape, p.output.bits)
+        return (p.op, p.form, operands, y, packed, cut, self.fixed_scratch, self.planes, self.cores)
 
     @cached_property
     def axes(self) -> Axes:
@@ -182,6 +192,8 @@ class LayerSpace:
             bound.per_tile,
             bound.per_byte,
             limit,
+            g.bits,
+            p.kernel_group_bytes if p and p.bits < 8 else 0,
         )
 
 
@@ -195,9 +207,9 @@ def _row(a: Access, out: Shape) -> tuple[int, ...]:
     """The pruner's columns of an input."""
     top, left, bottom, right = a.window.pads
     win = a.window
-    once = _read(a, 0, out[0]) * _read(a, 1, out[1]) * a.shape[2]
+    once = _read(a, 0, out[0]) * _read(a, 1, out[1]) * packed_bytes(a.shape[2], a.bits)
     pads = (top + bottom, left + right)
-    return (*a.shape, win.span(0), win.span(1), *win.stride, *pads, int(a.channels == "all"), once)
+    return (*a.shape, win.span(0), win.span(1), *win.stride, *pads, int(a.channels == "all"), once, a.bits)
 
 
 def _read(a: Access, axis: int, outputs: int) -> int:
@@ -225,17 +237,27 @@ def input_tile(access: Access, tile: Shape) -> Shape:
 
 
 def l1_buffers(geometry: Geometry, weights: PackedWeights | None, scratch: int, tile: Shape) -> tuple[L1Buffer, ...]:
-    """L1 buffers of a tile, in address order: what is loaded more than once per layer is double-buffered."""
+    """L1 buffers of a tile, in address order: what is loaded more than once per layer is double-buffered.
+
+    Operands of fewer than 8 bits have one more buffer, where they are unpacked.
+    """
     th, tw, tc = (-(-o // t) for o, t in zip(geometry.out, tile, strict=True))
     tiles, spatial = th * tw * tc, th * tw
     wanted: list[tuple[str, int, int]] = []
     for i, access in enumerate(geometry.inputs):
         h, w, c = input_tile(access, tile)
         loads = spatial if access.channels == "all" else tiles
-        wanted.append((f"x{i}", h * w * c, 2 if loads > 1 else 1))
+        wanted.append((f"x{i}", h * w * packed_bytes(c, access.bits), 2 if loads > 1 else 1))
+        if access.bits < 8:
+            wanted.append((f"ux{i}", h * w * c, 1))
     if weights:
         wanted.append(("w", weights.bytes_for(tile[2]), 2 if tc > 1 and weights.group else 1))
-    wanted.append(("y", tile[0] * tile[1] * tile[2], 2 if tiles > 1 else 1))
+        if weights.bits < 8:
+            groups = weights.bytes_for(tile[2]) // weights.group_bytes
+            wanted.append(("uw", groups * weights.kernel_group_bytes, 1))
+    wanted.append(("y", tile[0] * tile[1] * packed_bytes(tile[2], geometry.bits), 2 if tiles > 1 else 1))
+    if geometry.bits < 8:
+        wanted.append(("uy", tile[0] * tile[1] * tile[2], 1))
     if scratch:
         wanted.append(("scratch", scratch, 1))
     return _lay_out(wanted)

@@ -15,7 +15,7 @@ import numpy as np
 from dory.graph.types import Shape
 from dory.layers import LAYERS
 from dory.layers.cost import Work
-from dory.plan import LayerPlan, Operand
+from dory.plan import LayerPlan, Operand, packed_bytes
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import Coefficients
 from dory.sim.model.laws import dma_copies
@@ -88,6 +88,7 @@ class CostTables:
     def __init__(self, layer: LayerPlan, coefficients: Coefficients, p: IssParams, cores: int) -> None:
         self.layer, self.p, self.cores, self._even = layer, p, cores, False
         self._coefficients = coefficients
+        self.repack = coefficients.repack
         self._axes = (_Axis(), _Axis(), _Axis())
         self._settled = False
         self._known: list[tuple[IntArray, IntArray, list[int]]] = []  # (codes in order, cycles, base of the codes)
@@ -244,13 +245,14 @@ class CostTables:
         outward: bool,
     ) -> IntArray:
         """As dory_tile.h moves them: whole, in lines of some columns, or of some channels."""
-        width, channels = operand.shape[1], operand.shape[2]
+        width, channels, pixel = operand.shape[1], operand.shape[2], operand.pixel_bytes
         p = self.p
         r = np.array([sum(x) for x in rows], np.int64)[of[0]]
-        whole = -(-r * width * channels // p.dma_bytes_per_cycle)
-        line = [sum(_line(p, n * channels, outward) for n in x if n) for x in columns]
+        whole = -(-r * width * pixel // p.dma_bytes_per_cycle)
+        line = [sum(_line(p, n * pixel, outward) for n in x if n) for x in columns]
         cols = np.array([sum(x) for x in columns], np.int64)[of[1]]
-        deep = np.array([sum(_line(p, n, outward) for n in x) for x in depths], np.int64)[of[2]]
+        lines = [sum(_line(p, packed_bytes(n, operand.bits), outward) for n in x) for x in depths]
+        deep = np.array(lines, np.int64)[of[2]]
         all_columns = np.array([x == [width] for x in columns])[of[1]]
         all_channels = np.array([x == [channels] for x in depths])[of[2]]
         by_lines = r * np.array(line, np.int64)[of[1]]
@@ -278,7 +280,7 @@ class PricedTiles(LayerTiles):
     """Tiles whose kernel cycles come from tables."""
 
     def __init__(self, layer: LayerPlan, tables: CostTables) -> None:
-        super().__init__(layer, tables.p, tables.cores, lambda *_: 0)
+        super().__init__(layer, tables.p, tables.cores, lambda *_: 0, tables.repack)
         self._tables, self._setting = tables, tables.setting(layer.tile)
 
     def cycles(self, work: Work, key: object) -> tuple[int, int]:

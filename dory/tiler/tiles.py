@@ -94,11 +94,14 @@ def infeasible(space: LayerSpace) -> PlanError:
         f"the smallest legal tile needs {_kb(buffers[-1].end)} of L1, {_kb(space.budget)} are free;"
         f" largest terms: {text}",
         where=f"layer {space.node.name} ({space.node.op})",
-        hint=f"--l1 {buffers[-1].end} or more, or a layer with fewer input channels",
+        hint=f"--l1 {buffers[-1].end} or more, or a layer with fewer input channels"
+        + (", or --pack off" if space.probe.subbyte else ""),
     )
 
 
 def _operand(name: str, names: Mapping[str, str]) -> str:
+    if name.startswith("u"):
+        return f"unpacked {_operand(name[1:], names)}"
     return names.get(name) or (f"input {name[1:]}" if name.startswith("x") else name)
 
 

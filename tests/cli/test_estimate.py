@@ -16,6 +16,7 @@ OPTIONS: dict[str, list[str]] = {
     "small memories": ["--l1", "24k", "--l2", "86k"],
     "four cores": ["--cores", "4"],
     "exact rescale": ["--rescale-bits", "31"],
+    "in bytes": ["--pack", "off"],
 }
 CLOCKS = ["--fc-mhz", "250", "--cluster-mhz", "175"]
 TARGET = 'base = "gap8"\ndescription = "half of it"\n[cluster]\ncores = 4\n[l1]\nbytes = 32768\n[timing]\nmulh = 6\n'
@@ -134,6 +135,7 @@ def test_plan_of_a_larger_target_is_refused(dory: Dory, app: Path, tmp_path: Pat
         (["--l2", "100k"], ("--l2",)),
         (["--cores", "2"], ("--cores",)),
         (["--rescale-bits", "31"], ("--rescale-bits",)),
+        (["--pack", "off"], ("--pack",)),
         (["--target", "gap9"], ("gap9", "gap8")),
         (["--fc-mhz", "0"], ("--fc-mhz", "1 to 10000")),
         (["--cluster-mhz", "nan"], ("--cluster-mhz",)),

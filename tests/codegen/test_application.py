@@ -13,6 +13,7 @@ from dory.codegen.app import application, comment_safe
 from dory.pipeline import example_inputs
 from dory.plan import Plan
 from dory.testing.networks import NETWORKS
+from dory.testing.subbyte import combinations
 from dory.tiler.planner import lower, make_plan
 
 HERE = Path(__file__).parent
@@ -32,9 +33,12 @@ FLAGS = [
 
 def generate(name: str, folder: Path, l1: int | None = None) -> tuple[Plan, dict[str, bytes]]:
     """Files of a project network's application."""
-    path = folder / f"{name}.onnx"
-    path.write_bytes(NETWORKS[name].build().SerializeToString(deterministic=True))
-    graph = frontend.load(path)
+    if name == "subbyte":
+        graph = combinations("conv", 3, (7, 6, 12))
+    else:
+        path = folder / f"{name}.onnx"
+        path.write_bytes(NETWORKS[name].build().SerializeToString(deterministic=True))
+        graph = frontend.load(path)
     values = reference.run(graph, example_inputs(graph, None))
     lowered = lower(graph)
     plan = make_plan(lowered, targets.load("gap8").with_budgets(l1, None))
@@ -60,7 +64,7 @@ def test_code_does_not_grow_with_the_number_of_tiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["all_ops_net", "mobilenet_v1_1.0_128", "mobilenet_v1_1.0_224"])
+@pytest.mark.parametrize("name", ["all_ops_net", "mobilenet_v1_1.0_128", "mobilenet_v1_1.0_224", "subbyte"])
 def test_compiles_for_the_chip_and_fits_the_reserved_code(name: str, tmp_path: Path) -> None:
     if shutil.which(RISCV) is None:
         pytest.skip(f"{RISCV} is not installed")
@@ -73,6 +77,7 @@ def test_compiles_for_the_chip_and_fits_the_reserved_code(name: str, tmp_path: P
     sources += [f"runtime/{name}.c" for name in runtime]
     include = ["-Iinclude", "-Ikernels", "-Iruntime", f"-I{HERE / 'pmsis'}"]
     defines = ["-DDORY_RT_GAP8", "-DDORY_CORES=8", "-DDORY_VERBOSE", "-DDORY_XPULP_INSN", "-DDORY_FC_HZ=100000000"]
+    defines += ["-DDORY_SUBBYTE"] if any(layer.subbyte for layer in plan.layers) else []
     objects = []
     for source in sources:
         objects.append(source.replace("/", "_") + ".o")

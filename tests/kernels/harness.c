@@ -10,6 +10,7 @@
 #include "dory_crc32.h"
 #include "dory_kernels.h"
 #include "dory_rt.h"
+#include "dory_subbyte.h"
 #include "dory_tile.h"
 #include "rt_host_internal.h"
 
@@ -224,6 +225,25 @@ static uint32_t softmax(job_t *j) {
   return 0;
 }
 
+/* Rows, elements, bits; the answer's first number is the bytes of the packed buffer. */
+static uint32_t repack(job_t *j, void (*kernel)(const void *)) {
+  dory_repack_args_t a = {.from = j->inputs[0].at, .to = j->y.at};
+  a.rows = next(j), a.elements = next(j), a.bits = next(j);
+  fork_team(j, kernel, &a);
+  return (uint32_t)(a.rows * dory_packed_bytes(a.elements, a.bits));
+}
+
+static uint32_t unpack(job_t *j) { return repack(j, dory_unpack); }
+
+static uint32_t pack(job_t *j) { return repack(j, dory_pack); }
+
+static uint32_t unpack_weights(job_t *j) {
+  dory_unpack_weights_args_t a = {.from = j->inputs[0].at, .to = j->y.at};
+  a.units = next(j), a.head = next(j), a.body = next(j), a.tail = next(j), a.bits = next(j);
+  fork_team(j, dory_unpack_weights, &a);
+  return (uint32_t)(a.units * dory_packed_unit(&a));
+}
+
 /* In pieces of the given size. */
 static uint32_t crc32(job_t *j) {
   const uint32_t piece = (uint32_t)next(j);
@@ -259,9 +279,9 @@ static uint32_t tile(job_t *j) {
   return j->scratch.bytes;
 }
 
-static uint32_t (*const functions[])(job_t *) = {conv, grouped_conv, depthwise, linear,  add,   maxpool, avgpool, lut,
-                                                 pad,  concat,       permute,   softmax, crc32, range,   tile,
-                                                 linear32};
+static uint32_t (*const functions[])(job_t *) = {
+    conv,    grouped_conv, depthwise, linear,         add,   maxpool, avgpool, lut,     pad, concat, permute,
+    softmax, unpack,       pack,      unpack_weights, crc32, range,   tile,    linear32};
 
 static void run(int32_t function, int *cores) {
   job_t j = {.cores = get_int()};

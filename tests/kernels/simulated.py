@@ -26,6 +26,9 @@ POINTERS = {
     "pad": ["x", "y"],
     "permute": ["x", "y"],
     "softmax": ["x", "w", "y"],
+    "unpack": ["x", "y"],
+    "pack": ["x", "y"],
+    "unpack_weights": ["x", "y"],
 }
 
 

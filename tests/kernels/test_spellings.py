@@ -15,7 +15,7 @@ import pytest
 from harness import HERE, KERNELS, RUNTIME, Harness, sources
 from jobs import CONV3X3, POINTWISE, run_concat, run_conv, run_depthwise, run_linear
 
-from dory.layers import LAYERS
+from dory.layers import LAYERS, subbyte
 
 RISCV = "riscv64-unknown-elf-"
 RV32 = ["-march=rv32imc", "-mabi=ilp32", "-misa-spec=2.2", "-ffreestanding", "-DDORY_XPULP_INSN"]
@@ -41,8 +41,10 @@ def test_kernels_compile_for_rv32_and_fit_a_worker_s_stack(tmp_path: Path) -> No
         # As if the three largest functions called each other, and the last one the assembly.
         used[source.stem] = sum(sorted(int(line.split("\t")[1]) for line in frames)[-3:])
         used[source.stem] += max(asm_frames(source), default=0)
-    assert len(used) == 14
-    assert max(used.values()) <= WORKER_STACK * 5 // 6, used
+    assert len(used) == 18
+    around = used.pop("dory_subbyte")  # which calls any other one
+    used = {name: used[name] + around for name in used}
+    assert max(used.values()) <= WORKER_STACK * 7 // 8, used
 
 
 @riscv
@@ -52,6 +54,15 @@ def test_kernels_fit_the_code_that_is_reserved_for_them(tmp_path: Path) -> None:
         compile_object(KERNELS / f"{layer.kernel}.c", out)
         sizes = subprocess.run([f"{RISCV}size", str(out)], check=True, capture_output=True, text=True).stdout
         assert int(sizes.splitlines()[1].split()[3]) <= layer.code, layer.op
+
+
+@riscv
+def test_repacking_fits_the_code_that_is_reserved_for_it(tmp_path: Path) -> None:
+    objects = [tmp_path / f"{name}.o" for name in subbyte.KERNELS]
+    for out in objects:
+        compile_object(KERNELS / f"{out.stem}.c", out)
+    sizes = subprocess.run([f"{RISCV}size", *map(str, objects)], check=True, capture_output=True, text=True).stdout
+    assert sum(int(line.split()[3]) for line in sizes.splitlines()[1:]) <= subbyte.CODE
 
 
 def asm_frames(source: Path) -> list[int]:

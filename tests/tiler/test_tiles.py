@@ -117,7 +117,7 @@ def twin_bound(space: LayerSpace, bound: Bound, tile) -> float:
     weights = packed.bytes_for(space.geometry.out[2]) if packed else 0
     by_inputs = every + weights * (spatial if tc > 1 and grouped else 1)
     by_weights = every * (tc if spatial > 1 else 1) + weights
-    more = sum(m.get(step, 0.0) for m, step in zip(bound.more, tile, strict=True))
+    more = max(m.get(step, 0.0) for m, step in zip(bound.more, tile, strict=True))
     compute = bound.ideal + more + bound.per_tile * spatial * tc + (first + wb) * bound.per_byte
     return max(compute, (once + min(by_inputs, by_weights)) * bound.per_byte)
 

@@ -19,12 +19,15 @@ from typing import Any
 from dory.layers import LAYERS
 from dory.layers.conv import DEEP_KERNEL
 from dory.layers.cost import Number, Work
+from dory.layers.subbyte import KERNELS as REPACK_KERNELS
+from dory.layers.subbyte import repack_features
 from dory.plan import LayerPlan
 from dory.resources import csrc_dir, templates_dir
 from dory.sim.iss.params import IssParams
 from dory.sim.model.events import ColdStart, LoopCosts
 from dory.sim.model.icache import missed_lines
 
+REPACK = "dory_subbyte"  # what dory/layers/subbyte.py counts
 FILE = "coefficients.json"
 LOOP_TEMPLATES = ("layer.c.j2", "streams.c.j2", "network.c.j2")
 LOOP_SOURCES = (
@@ -109,6 +112,11 @@ class Coefficients:
         features = LAYERS[layer.op].cost_features(layer, work)
         return self.kernels[kernel_key(layer)].cycles(features, work.cores, cache)
 
+    def repack(self, layer: LayerPlan, work: Work, new_x: bool, new_w: bool) -> int:
+        """Cycles around the kernel of a tile whose operands are not all bytes."""
+        features = repack_features(layer, work, new_x, new_w)
+        return round(float(self.kernels[REPACK].cycles(features, work.cores)))
+
     def costs(self, layer: LayerPlan, p: IssParams) -> LoopCosts:
         """The loop over a layer's tiles."""
         loop, more = self.loop, len(layer.inputs) - 1
@@ -189,8 +197,8 @@ def source_hashes() -> dict[str, str]:
     Comments and white space do not count.
     """
     kernels = csrc_dir() / "gap8_kernels"
-    names = sorted({layer.kernel for layer in LAYERS.values()} | {DEEP_KERNEL})
-    out = {name: _digest(_closure(kernels / f"{name}.c")) for name in names}
+    kinds = sorted({layer.kernel for layer in LAYERS.values()} | {DEEP_KERNEL, *REPACK_KERNELS})
+    out = {kind: _digest(_closure(kernels / f"{kind}.c")) for kind in kinds}
     runtime = csrc_dir() / "runtime"
     templates = templates_dir()
     loop = [*(runtime / name for name in LOOP_SOURCES), *(templates / name for name in LOOP_TEMPLATES)]

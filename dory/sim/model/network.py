@@ -174,7 +174,8 @@ def blocks_in_order(layer: LayerPlan) -> list[Block]:
 
 
 def _layer(clock: _Clock, stream: _Stream, layer: LayerPlan, c: Coefficients, cores: int, cold: ColdStart) -> None:
-    tiles = LayerTiles(layer, clock.p, cores, lambda x, work: round(c.kernel(x, work, clock.p.icache_bytes)))
+    cache = clock.p.icache_bytes
+    tiles = LayerTiles(layer, clock.p, cores, lambda x, work: round(c.kernel(x, work, cache)), c.repack)
     costs = c.costs(layer, clock.p)
     clock.t += c.layer(layer)
     parts = len(part_starts(layer))

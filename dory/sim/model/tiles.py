@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dory.graph.types import Window
+from dory.graph.types import Shape, Window
 from dory.layers.conv_cost import FIRST, LAST
 from dory.layers.cost import Work, valid_taps
-from dory.plan import LayerPlan, Operand
+from dory.plan import LayerPlan, Operand, packed_bytes
 from dory.sim.iss.params import IssParams
 from dory.sim.model.laws import Copies, dma_copies, tile_copies
 from dory.streaming import part_starts
@@ -54,8 +54,17 @@ class Tile:
     label: str
 
 
+def _copies(p: IssParams, operand: Operand, shape: Shape, outward: bool) -> tuple[Copies, ...]:
+    """Of a tile of an operand, (h, w, c) elements."""
+    line = packed_bytes(shape[2], operand.bits)
+    return tile_copies(p, operand.shape[1], operand.pixel_bytes, shape[0], shape[1], line, outward)
+
+
 Kernel = Callable[[LayerPlan, Work], int]
 """Cycles of a layer's kernel for some work."""
+
+Repack = Callable[[LayerPlan, Work, bool, bool], int]
+"""Cycles around the kernel of a tile that brings inputs, weights with it: unpacking and packing."""
 
 
 def pieces(layer: LayerPlan, axis: int, start: int, end: int, step: int) -> list[Piece]:
@@ -95,8 +104,11 @@ to need (-1: none)."""
 class LayerTiles:
     """Steps of any block of a layer; tiles that cost the same are one object."""
 
-    def __init__(self, layer: LayerPlan, params: IssParams, cores: int, kernel: Kernel) -> None:
+    def __init__(
+        self, layer: LayerPlan, params: IssParams, cores: int, kernel: Kernel, repack: Repack | None = None
+    ) -> None:
         self._layer, self._p, self._cores, self._kernel = layer, params, cores, kernel
+        self._repack = repack if layer.subbyte else None
         self._tiles: dict[object, Tile] = {}
         self._columns = pieces(layer, 1, 0, layer.output.shape[1], layer.tile[1])
         self._channels = channel_pieces(layer)
@@ -124,7 +136,10 @@ class LayerTiles:
             new_c = c != last[2]
             new_x = r != last[0] or w != last[1] or (self._any_slice and new_c)
             part = self._parts.get(channels[c].at, -1) if new_c else -1
-            out.append((planes[c][r][w], new_x, new_c and (self._grouped or not out), part))
+            tile, new_w = planes[c][r][w], new_c and (self._grouped or not out)
+            if self._repack:
+                tile = self._repacked(tile, (rows[r], self._columns[w], channels[c]), new_x, new_w)
+            out.append((tile, new_x, new_w, part))
             last = (r, w, c)
         return out
 
@@ -175,6 +190,18 @@ class LayerTiles:
             found = self._tiles[key] = self._make(r, w, c)
         return found
 
+    def _repacked(self, tile: Tile, at: tuple[Piece, Piece, Piece], new_x: bool, new_w: bool) -> Tile:
+        """The tile with what is unpacked before its kernel and packed behind it."""
+        assert self._repack is not None
+        key = ("repacked", *(piece.key for piece in at), new_x, new_w)
+        found = self._tiles.get(key)
+        if found is None:
+            work = self._work(*at)
+            more = self._repack(self._layer, work, new_x, new_w)
+            even = min(self._repack(self._layer, replace(work, even=True), new_x, new_w), more)
+            found = self._tiles[key] = replace(tile, cycles=tile.cycles + more, even=tile.even + even)
+        return found
+
     def _work(self, r: Piece, w: Piece, c: Piece) -> Work:
         inputs = self._layer.inputs
         depths = (x.shape[2] if x.channels == "all" else c.count for x in inputs)
@@ -187,7 +214,7 @@ class LayerTiles:
         work = self._work(r, w, c)
         x: list[Copies] = []
         for operand, shape in zip(layer.inputs, work.inputs, strict=True):
-            x += tile_copies(p, operand.shape[1], operand.shape[2], *shape, False)
+            x += _copies(p, operand, shape, False)
         out: Operand = layer.output
         weights = layer.weights
         w_copies = (dma_copies(p, 1, 1, weights.bytes_for(c.count), False),) if weights else ()
@@ -195,7 +222,7 @@ class LayerTiles:
         return Tile(
             tuple(x),
             w_copies,
-            tile_copies(p, out.shape[1], out.shape[2], r.count, w.count, c.count, True),
+            _copies(p, out, (r.count, w.count, c.count), True),
             cycles,
             even,
             f"{r.count}x{w.count}x{c.count}",
