@@ -132,7 +132,8 @@ class _Model:
                 if option is None:
                     continue
                 part, rest = transfer(option.part_bytes), transfer(layer.weight_bytes, option.parts)
-                first = cp.max([queue, starts[max(i - option.lead, 0)]]) if i else 0
+                # Without a lead the first read begins where the layer before ends, and the layer starts behind it.
+                first = cp.max([queue, starts[max(i - option.lead, 0)] if option.lead else end]) if i else 0
                 model += [chosen.implies(start >= first + part), chosen.implies(arrived >= first + rest)]
                 model += [chosen.implies(done >= arrived + compute // option.parts)]
                 if option.slots < option.parts:
