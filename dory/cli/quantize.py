@@ -36,7 +36,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def add_calibration(p: argparse.ArgumentParser | argparse._ArgumentGroup, *, required: bool) -> None:
-    """--calibration, --preprocess, --method, --percentile, --samples, --labels, --test."""
+    """--calibration, --preprocess, --method, --percentile, --weights, --samples, --labels, --test."""
     p.add_argument(
         "--calibration",
         type=Path,
@@ -53,6 +53,11 @@ def add_calibration(p: argparse.ArgumentParser | argparse._ArgumentGroup, *, req
     p.add_argument("--method", choices=METHODS, help="how ranges are chosen (default minmax)")
     p.add_argument(
         "--percentile", type=float, metavar="P", help="per cent of the values that are not clipped (default 99.999)"
+    )
+    p.add_argument(
+        "--weights",
+        metavar="BITS|LAYER=BITS,...",
+        help="4 or 2: round the weights of all layers, or of the layers named, to fewer bits (default: 8 bits)",
     )
     p.add_argument("--samples", type=int, metavar="N", help="calibrate with N samples, evenly spread (default: all)")
     p.add_argument(
@@ -95,11 +100,22 @@ def quantised(args: argparse.Namespace, progress: Progress) -> Quantised:
 
 def refuse_without_calibration(args: argparse.Namespace) -> None:
     """UserError for options that have no meaning without --calibration."""
-    for option in ("preprocess", "method", "percentile", "samples", "labels", "test", "quantized"):
+    for option in ("preprocess", "method", "percentile", "weights", "samples", "labels", "test", "quantized"):
         if getattr(args, option) is not None:
             raise UserError(
                 "has no meaning without --calibration", where=f"--{option}", hint="--calibration DIR, with the data"
             )
+
+
+def _weights(text: str | None) -> dict[str, int]:
+    """'4' or 'conv_1=4,conv_2=2' to bits by layer; the layer "" is all of them."""
+    bits: dict[str, int] = {}
+    for part in text.split(",") if text else ():
+        name, _, number = part.rpartition("=")
+        if number.strip() not in ("2", "4", "8"):
+            raise UserError(f"{part!r}; accepted are 2, 4 and 8", where="--weights", hint="--weights 4, or conv_1=4")
+        bits[name.strip()] = int(number)
+    return bits
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -117,6 +133,7 @@ def _options(args: argparse.Namespace) -> Options:
         calibration=args.calibration,
         preprocess=args.preprocess,
         settings=Settings(method, percentile),
+        weights=_weights(args.weights),
         samples=args.samples,
         labels=args.labels,
         test=args.test,

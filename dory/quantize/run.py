@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ import onnx
 
 from dory import frontend
 from dory.errors import UserError
+from dory.frontend.round_weights import LAYERS, round_weights
 from dory.quantize import accuracy, float_model, preprocess, qdq, sqnr
 from dory.quantize.accuracy import Accuracy
 from dory.quantize.calibrate import Ranges, Settings, find_ranges
@@ -38,7 +40,7 @@ class Options:
     """Where the calibration data is and how it is used.
 
     `samples` limits how many are used for the ranges; `labels` is a CSV for the calibration data, or for `test`, which
-    is only measured.
+    is only measured. `weights`: bits of layers' weights other than 8, by name; "" stands for all that are not named.
     """
 
     calibration: Path
@@ -47,6 +49,7 @@ class Options:
     samples: int | None = None
     labels: Path | None = None
     test: Path | None = None
+    weights: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +104,7 @@ def quantize(path: Path, options: Options, report: Reporter) -> Quantised:
     if len(used) < FEW:
         notes.append(f"{len(used)} samples are few: values outside the ranges seen on them will be clipped")
     report("quantise")
-    made = qdq.quantised(model, ranges)
+    made = _with_fewer_bits(qdq.quantised(model, ranges), options.weights, str(path))
     report("errors")
     errors = sqnr.measure(model, made, Samples(samples.source, used).some(sqnr.MOST_SAMPLES), count, skip)
     scores = None
@@ -127,6 +130,15 @@ def quantize(path: Path, options: Options, report: Reporter) -> Quantised:
         example=used[0].read(),
         wall_s=time.perf_counter() - start,
     )
+
+
+def _with_fewer_bits(model: onnx.ModelProto, weights: Mapping[str, int], where: str) -> onnx.ModelProto:
+    """The model with the weights of some layers rounded; "" stands for all that are not named."""
+    bits = {}
+    if "" in weights:
+        bits = {n.name or n.output[0]: weights[""] for n in model.graph.node if n.op_type in LAYERS}
+    bits |= {name: b for name, b in weights.items() if name}
+    return round_weights(model, {name: b for name, b in bits.items() if b < 8}, where)
 
 
 def _open(model: FloatModel, options: Options, how: preprocess.Preprocess) -> tuple[Samples, Samples]:

@@ -179,3 +179,36 @@ def test_the_dronet_example(shared: Path, tmp_path: Path) -> None:
     worst = re.search(r"largest difference: steering ([0-9.]+), collision ([0-9.]+)", done.stdout)
     assert worst and float(worst[1]) < 0.02 and float(worst[2]) < 0.02
     assert "frames/s" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["4", "c1=4,y=2"])
+def test_weights_of_fewer_bits(net: Path, data: Path, tmp_path: Path, text: str) -> None:
+    """Chosen layers, or all, are stored in 4 or 2 bits by deploy."""
+    eight, few = tmp_path / "eight.onnx", tmp_path / "few.onnx"
+    assert main(["quantize", str(net), "--calibration", str(data), "-o", str(eight)]) == 0
+    layers = [n for n in onnx.load(eight).graph.node if n.op_type in ("Conv", "Gemm")]
+    if "=" in text:
+        text = f"{layers[0].name or layers[0].output[0]}=4,{layers[-1].name or layers[-1].output[0]}=2"
+    command = ["quantize", str(net), "--calibration", str(data), "--weights", text, "-o", str(few)]
+    assert main(command) == 0
+    largest = [
+        int(np.abs(numpy_helper.to_array(t).astype(int)).max())
+        for t in onnx.load(few).graph.initializer
+        if t.data_type == TensorProto.INT8 and len(t.dims) >= 2
+    ]
+    assert sum(v <= 8 for v in largest) == (3 if text == "4" else 2)
+    assert main(["deploy", str(few), "-o", str(tmp_path / "app"), "--verify", "none"]) == 0
+    bits = {
+        w["bits"]
+        for w in (x["weights"] for x in json.loads((tmp_path / "app" / "plan.json").read_text())["layers"])
+        if w
+    }
+    assert 4 in bits
+
+
+def test_weights_of_odd_bits(net: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "q.onnx"
+    for text, said in (("3", "accepted are 2, 4 and 8"), ("nowhere=4", "nowhere")):
+        assert main(["quantize", str(net), "--calibration", str(data), "--weights", text, "-o", str(out)]) == 2
+        assert said in capsys.readouterr().err
+    assert not out.exists()
