@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dory.errors import UserError
 from dory.quantize.data import Sample
@@ -100,14 +99,11 @@ def _histogram_ranges(
             count(k + 1, len(samples))
         with np.errstate(all="ignore"):
             results = collector.compute_collection_result()
-    return {name: _within(results[name][:2], extremes[name]) for name in extremes}
-
-
-def _within(
-    found: Sequence[NDArray[np.float32]], extremes: tuple[np.float32, np.float32]
-) -> tuple[np.float32, np.float32]:
-    """A clipped range inside the true one; the true one when the search found nothing."""
-    low, high = (np.float32(v) for v in found)
-    if not (np.isfinite(low) and np.isfinite(high)) or low >= high:
-        return extremes
-    return max(low, extremes[0]), min(high, extremes[1])
+    ranges: Ranges = {}
+    for name, ends in extremes.items():
+        low, high = (np.float32(v) for v in results[name][:2])
+        if settings.method == "percentile":  # the collector gives the lower edge of the bin that holds it
+            high = np.float32(high + 2 * max(abs(ends[0]), abs(ends[1])) / BINS["percentile"])
+        found_none = not (np.isfinite(low) and np.isfinite(high)) or low >= high
+        ranges[name] = ends if found_none else (max(low, ends[0]), min(high, ends[1]))
+    return ranges

@@ -266,7 +266,8 @@ def _load(file: Path) -> Array | dict[str, Array]:
         with data:
             return {name: data[name] for name in data.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as e:
-        reason = "holds Python objects" if "pickle" in str(e) else "damaged, or not a NumPy file"
+        objects = any(text in str(e) for text in ("Object arrays", "Python objects"))
+        reason = "holds Python objects" if objects else "damaged, or not a NumPy file"
         raise UserError(reason, where=str(file), hint="np.save or np.savez of plain arrays") from e
 
 

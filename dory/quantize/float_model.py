@@ -12,13 +12,14 @@ import onnx
 from onnx import TensorProto, external_data_helper, helper, numpy_helper, shape_inference, version_converter
 
 from dory.errors import UserError
+from dory.frontend.formats import FORMATS
+from dory.frontend.kind import DYNAMIC
 from dory.frontend.onnx_file import OnnxFile, read
 from dory.quantize.heads import split_heads
 from dory.quantize.runtime import first_line, quiet
 
 OLDEST, OPSET = 13, 17
 """Scales per channel need opset 13; an older network is converted to 17."""
-QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QGemm", "ConvInteger", "MatMulInteger", "Quant", "BipolarQuant")
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,16 @@ def load(path: Path) -> FloatModel:
 
 def _require_float(file: OnnxFile) -> None:
     """UserError for a network that is quantised already, in whatever form."""
-    found = Counter(n.op for n in file.nodes if n.op in QUANTISED or n.op.startswith(("QLinear", "DynamicQuantize")))
-    if found:
-        counts = ", ".join(f"{count} {op}" for op, count in sorted(found.items()))
-        raise UserError(
-            f"it is quantised already: {counts}",
-            where=str(file.path),
-            hint="deploy it as it is (without --calibration), or give the float network that it was made from",
-        )
-    integers = [n for n in file.nodes if any(a.endswith(("_bits", "_n_levels", "_rq")) for a in n.attrs)]
-    if integers:
-        raise UserError(
-            f"a network of integers held in floats (NEMO, Quantlab): node '{integers[0].label}' is annotated with bits",
-            where=str(file.path),
-            hint="give the float network that it was made from",
-        )
+    kind = next((f.name for f in FORMATS if f.why_not(file) is None), None)
+    found = Counter(n.op for n in file.nodes if n.op in DYNAMIC or "QuantizeLinear" in n.op)
+    if kind is None and not found:
+        return
+    counts = ", ".join([*([kind] if kind else []), *(f"{count} {op}" for op, count in sorted(found.items()))])
+    raise UserError(
+        f"it is quantised already: {counts}",
+        where=str(file.path),
+        hint="deploy it as it is (without --calibration), or give the float network that it was made from",
+    )
 
 
 def _fix_inputs(model: onnx.ModelProto, path: Path, notes: list[str]) -> tuple[Input, ...]:

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from dory.quantize.data import Sample
 from dory.quantize.float_model import FloatModel
+from dory.quantize.qdq import TAILS
 from dory.quantize.runtime import Runner
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
@@ -97,7 +98,7 @@ def measure(
         for pair, total in zip(pairs, sums, strict=True):
             total.add(wanted[pair.real], found[pair.dequantised], pair)
         count(k + 1, len(samples))
-    outputs = {o.name for o in model.model.graph.output}
+    outputs = _outputs(model)
     errors = []
     for pair, total in zip(pairs, sums, strict=True):
         node = _maker(model, pair.real)
@@ -146,7 +147,7 @@ def _pairs(model: FloatModel, quantised: onnx.ModelProto) -> list[_Pair]:
         zero = int(numpy_helper.to_array(values[node.input[2]]).reshape(-1)[0])
         pairs[name] = _Pair(name, reader.output[0], np.float32(scale), zero)
     order = {n: i for i, n in enumerate(model.activations)}
-    outputs = {o.name for o in model.model.graph.output}
+    outputs = _outputs(model)
     layers: dict[str, _Pair] = {}
     for pair in sorted(pairs.values(), key=lambda p: order[p.real]):
         node = _maker(model, pair.real)
@@ -154,6 +155,13 @@ def _pairs(model: FloatModel, quantised: onnx.ModelProto) -> list[_Pair]:
         if layer not in layers or pair.real in outputs:  # of a layer and its reshaped copies, one
             layers[layer] = pair
     return list(layers.values())
+
+
+def _outputs(model: FloatModel) -> set[str]:
+    """Network outputs, and what the host makes one of in float."""
+    graph = model.model.graph
+    results = {o.name for o in graph.output}
+    return results | {n.input[0] for n in graph.node if n.op_type in TAILS and n.output[0] in results}
 
 
 def _maker(model: FloatModel, name: str) -> onnx.NodeProto | None:
