@@ -46,6 +46,7 @@ TEAMS = (4, 2, 1)  # besides all cores
 ROUNDS = 3
 CHOSEN = 2  # every so many networks has the planner's own tiles
 MORE = ("conv", "conv", "conv", "pointwise", *("depthwise",) * 5)  # closed forms of many terms need more samples
+TABLE = "dory_lut"
 SLIVERS = ("depthwise_large", "depthwise_wide", "conv", "pointwise")  # stripes of few rows
 RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several rescale forms
 QUIET, BUSY = "gap8", "gap8-gvsoc"  # targets
@@ -308,11 +309,14 @@ def calibrate(layers: int) -> dict[str, Any]:
     target, busy = targets.load(QUIET), targets.load(BUSY)
     p = IssParams.of(target)
     lines = code(target)
-    runs = all_samples(target, layers)
+    runs, integers = all_samples(target, layers), integer_samples(target, layers)
     stored = [(i, target, packed) for i in range(max(3 * layers, 6)) for packed in (False, True)]
     with ProcessPoolExecutor() as pool:
         few_bits = list(pool.map(_measure_subbyte, stored))
-    rows = gather([*runs, *few_bits], p, lines)
+    rows = gather([*runs, *integers, *few_bits], p, lines)
+    # Cores that look up one word wait for each other: tables of few values say nothing of others.
+    rows[TABLE] = gather(runs, p, lines)[TABLE]
+    runs += integers
     for key, never in unmeasured(rows).items():
         print(f"{key}: no layer had its features {never}", file=sys.stderr)
     kernels = fit_kernels(rows)
@@ -327,7 +331,8 @@ def calibrate(layers: int) -> dict[str, Any]:
         entry["small_cache"] = 1.0
     found: dict[str, Any] = {"core_timing": model.core_timing(p), "lines": lines, "kernels": kernels}
     found["loop"] = settle(runs, p, found)
-    disturbed, q = all_samples(busy, max(layers // 4, 2)), IssParams.of(busy)
+    quarter = max(layers // 4, 2)
+    disturbed, q = [*all_samples(busy, quarter), *integer_samples(busy, quarter)], IssParams.of(busy)
     small = fit_cache(gather(disturbed, q, lines), kernels)
     for name, entry in kernels.items():
         entry["small_cache"] = small.get(name, 1.0)
@@ -346,8 +351,12 @@ def all_samples(target: Target, layers: int) -> list[Measured]:
         *sample(small, max(layers // 3, 2), FIRST_SEED + 900_000, 15, SLIVERS),
         *sample(target, few, FIRST_SEED + 600_000, 31, RESCALED),
         *sample(target, max(layers // 2, 2), FIRST_SEED + 800_000, 15, tuple(RARE)),
-        *sample(target, max(layers // 2, 2), FIRST_SEED + 950_000, 15, tuple(OF_INTEGERS)),
     ]
+
+
+def integer_samples(target: Target, layers: int) -> list[Measured]:
+    """Layers that only networks of integers have."""
+    return sample(target, max(layers // 2, 2), FIRST_SEED + 950_000, 15, tuple(OF_INTEGERS))
 
 
 def settle(runs: Sequence[Measured], p: IssParams, found: dict[str, Any]) -> dict[str, Any]:
