@@ -132,7 +132,7 @@ class AvgPool(Layer[AvgPoolAttrs]):
         """Pixels, words with their columns of places and taps, and single channels."""
         c, window = work.out[2], layer.inputs[0].window
         words = -(-c // 4)
-        columns = work.taps / (work.tap_rows * work.out[1])
+        columns = work.taps / most(work.tap_rows * work.out[1], 1)
         cores = []
         for start, end in work.shares(work.pixels * words):
             pixels = where(end > start, (end - 1) // words - start // words + 1, 0)

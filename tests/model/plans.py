@@ -54,6 +54,18 @@ def _channels(layer: LayerPlan) -> list[tuple[int, int]]:
     return out
 
 
+def _in_steps(layer: LayerPlan, tile: tuple[tuple[int, int], ...]) -> int:
+    """A tile in steps: every step brings inputs and weights, the last one constants too."""
+    x, size = layer.inputs[0], [count for _, count in tile]
+    r, q = (x.window.in_range(i, tile[i][0], sum(tile[i]), x.shape[i]) for i in (0, 1))
+    groups, taps = -(-size[2] // 4), x.window.kernel[0] * x.window.kernel[1]
+    total = size[0] * size[1] * size[2] + groups * (48 if layer.form == "narrow" else 64)
+    for k in range(0, x.shape[2], layer.depth):
+        depth = min(layer.depth, x.shape[2] - k)
+        total += (r[1] - r[0]) * (q[1] - q[0]) * depth + groups * taps * 16 * -(-depth // 4)
+    return total
+
+
 def _block_bytes(layer: LayerPlan, block: tuple[tuple[int, int], ...]) -> int:
     rows, cols = (
         [(at, min(step, hi - at)) for at in range(lo, hi, step)]
@@ -63,6 +75,8 @@ def _block_bytes(layer: LayerPlan, block: tuple[tuple[int, int], ...]) -> int:
         tiles = [(a, b, c) for a in rows for b in cols for c in _channels(layer)]
     else:
         tiles = [(a, b, c) for c in _channels(layer) for a in rows for b in cols]
+    if layer.depth:
+        return sum(_in_steps(layer, tile) for tile in tiles)
     total, last = 0, None
     for tile in tiles:
         size = [count for _, count in tile]
