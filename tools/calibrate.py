@@ -46,6 +46,7 @@ TEAMS = (4, 2, 1)  # besides all cores
 ROUNDS = 3
 CHOSEN = 2  # every so many networks has the planner's own tiles
 MORE = ("conv", "conv", "conv", "pointwise", *("depthwise",) * 5)  # closed forms of many terms need more samples
+PLANNED = 12.0  # how much a tile of the planner's counts beside one at random
 TABLE = "dory_lut"
 SLIVERS = ("depthwise_large", "depthwise_wide", "conv", "pointwise")  # stripes of few rows
 RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several rescale forms
@@ -81,7 +82,7 @@ def _measure_subbyte(job: tuple[int, Target, bool]) -> Measured:
 def fit_repacking(count: int) -> dict[str, Any]:
     """Coefficients of what unpacks and packs around kernels, from calls of its own."""
     features, cycles = subbyte_runs.repack_rows(count, FIRST_SEED, QUIET)
-    found = fit(features, cycles, {})
+    found = fit(features, cycles, {}, [1.0] * len(cycles))
     error = np.abs(np.asarray(features) @ found / cycles - 1)
     found[0] = BARRIERS  # there is no fork around a kernel
     return {
@@ -96,7 +97,8 @@ def _measure(job: tuple[onnx.ModelProto, Target, Target, int, int]) -> Measured:
     """Most networks with tiles at random: costs are wanted of all tiles, not only of those thought to be cheap."""
     net, tight, full, bits, i = job
     chooser = baselines.at_random(IssParams.of(full), i) if i % CHOSEN else None
-    return measure_in(net, tight, full, rescale_bits=bits, chooser=chooser)
+    run = measure_in(net, tight, full, rescale_bits=bits, chooser=chooser)
+    return replace(run, planned=chooser is None)
 
 
 class _Recorder:
@@ -121,12 +123,15 @@ def tiles_of(layer: LayerPlan, p: IssParams, cores: int) -> tuple[list[Step], li
     return steps, [samples[s[0].cycles - 2] for s in steps]
 
 
-def fit(rows: Sequence[Sequence[float]], cycles: Sequence[float], floors: Mapping[int, float]) -> np.ndarray:
-    """Coefficients >= 0, and not below the floors, that minimise the relative error."""
+def fit(
+    rows: Sequence[Sequence[float]], cycles: Sequence[float], floors: Mapping[int, float], weights: Sequence[float]
+) -> np.ndarray:
+    """Coefficients >= 0, and not below the floors, that minimise the weighted relative error."""
     a, y = np.asarray(rows, float), np.asarray(cycles, float)
     scale = np.maximum(a.max(axis=0), 1e-9)
     least = np.array([floors.get(i, 0.0) for i in range(a.shape[1])])
-    found, _ = nnls(a / scale / y[:, None], 1 - a @ least / y, maxiter=10_000)
+    w = np.sqrt(np.asarray(weights, float))
+    found, _ = nnls(a / scale * (w / y)[:, None], w * (1 - a @ least / y), maxiter=10_000)
     return found / scale + least
 
 
@@ -138,6 +143,7 @@ class _Rows:
     cycles: list[int] = field(default_factory=list)
     cold: list[float] = field(default_factory=list)
     floors: Mapping[int, float] = field(default_factory=dict)
+    weights: list[float] = field(default_factory=list)
 
 
 def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]) -> dict[str, _Rows]:
@@ -155,6 +161,7 @@ def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]
             for i in _some(len(features)):
                 row.features.append(features[i])
                 row.cycles.append(layer.kernels[i])
+                row.weights.append(PLANNED if run.planned else 1.0)
                 row.cold.append(cold * p.icache_miss if i == 0 else 0.0)
     return rows
 
@@ -164,7 +171,7 @@ def fit_kernels(rows: Mapping[str, _Rows]) -> dict[str, dict[str, Any]]:
     out = {}
     for key, r in rows.items():
         a, y, cold = np.asarray(r.features), np.asarray(r.cycles, float), np.asarray(r.cold)
-        found = fit(a, y - cold, r.floors)
+        found = fit(a, y - cold, r.floors, r.weights)
         error = np.abs((a @ found + cold) / y - 1)
         out[key] = {
             "coefficients": [round(float(c), 5) for c in found],

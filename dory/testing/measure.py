@@ -36,11 +36,12 @@ class MeasuredLayer:
 
 @dataclass(frozen=True)
 class Measured:
-    """A simulated network."""
+    """A simulated network; planned: with the tiles that the planner chooses."""
 
     plan: Plan
     cycles: int
     layers: tuple[MeasuredLayer, ...]
+    planned: bool = True
 
 
 def measure(

@@ -126,11 +126,18 @@ def test_infeasible_points_are_recorded_with_their_reason(dory: Dory, digits: Pa
     assert out.read_text().count("infeasible") == 1
 
 
+def _interruptible() -> None:
+    """A process started in the background may ignore interrupts, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_sweeps_keep_their_rows(digits: Path, tmp_path: Path) -> None:
     out = tmp_path / "s.csv"
     command = [sys.executable, "-m", "dory", "sweep", str(digits), "-o", str(out), "--jobs", "2"]
     command += ["--l1", "12k:48k:1k", "--cluster-mhz", "20:170:1"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True) as sweep:
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_interruptible
+    ) as sweep:
         deadline = time.monotonic() + 60
         while (not out.exists() or out.stat().st_size < 5000) and time.monotonic() < deadline:
             time.sleep(0.01)
