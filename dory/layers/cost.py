@@ -122,13 +122,17 @@ def _dot(row: Sequence[Number], weights: Sequence[float]) -> Number:
     return sum(a * b for a, b in zip(row, weights, strict=True))
 
 
-@lru_cache(maxsize=65536)
 def valid_taps(first: int, count: int, stride: int, pad: int, kernel: int, dilation: int, size: int) -> int:
     """Kernel positions inside [0, size) summed over outputs [first, first + count) along one axis."""
-    total = 0
-    for o in range(first, first + count):
-        lo = o * stride - pad
-        skipped = min(max(-(lo // dilation), 0), kernel)
-        end = min(max(-((lo - size) // dilation), 0), kernel)
-        total += max(end - skipped, 0)
-    return total
+    before = _taps_before(1 << (first + count).bit_length(), stride, pad, kernel, dilation, size)
+    return before[first + count] - before[first]
+
+
+@lru_cache(maxsize=4096)
+def _taps_before(outputs: int, stride: int, pad: int, kernel: int, dilation: int, size: int) -> list[int]:
+    """Kernel positions inside [0, size) summed over the outputs before each of 0..outputs."""
+    low = np.arange(outputs) * stride - pad
+    skipped = np.clip(-(low // dilation), 0, kernel)
+    end = np.clip(-((low - size) // dilation), 0, kernel)
+    sums: list[int] = np.concatenate(([0], np.cumsum(np.maximum(end - skipped, 0)))).tolist()
+    return sums
