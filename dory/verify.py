@@ -70,7 +70,7 @@ def verify_folder(app: Path, *, sanitizer: str = "address", progress: Callable[[
 
 def _judged(judge: Callable[[], T], size: int, error: CheckError | None, plan: Plan) -> T:
     """The judgement of all layers, which says more than the program's own word on its outputs; then that word."""
-    if error and size != RUNS * sum(int(np.prod(layer.output.shape)) for layer in plan.layers):
+    if error and size != RUNS * sum(_sizes(plan)):
         raise error
     result = judge()
     if error:
@@ -141,10 +141,15 @@ def _dump(
     return dump.read_bytes() if dump.is_file() else b"", error
 
 
+def _sizes(plan: Plan) -> list[int]:
+    """Bytes of every layer's output, as stored."""
+    return [layer.output.shape[0] * layer.output.row_bytes for layer in plan.layers]
+
+
 def _read_dump(dump: bytes, plan: Plan) -> list[list[NDArray[np.uint8]]]:
     """Layer outputs by run and layer; CheckError when the file has another size."""
     data = np.frombuffer(dump, np.uint8)
-    sizes = [layer.output.shape[0] * layer.output.row_bytes for layer in plan.layers]
+    sizes = _sizes(plan)
     if data.size != RUNS * sum(sizes):
         raise CheckError(f"the application wrote {data.size} bytes of layer outputs, not {RUNS * sum(sizes)}")
     pieces = np.split(data, np.cumsum(sizes * RUNS)[:-1])
