@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from dory.errors import PlanError, UserError
 from dory.graph.types import Shape, Window
 
-SCHEMA = 1
+SCHEMA = 2
 GUARD = 16  # bytes left free after every L1 and L2 buffer, so that an overrun is seen and hits nothing
 
 
@@ -69,7 +69,8 @@ class Operand:
     """An activation operand of a layer: the (H, W, C) view, how tiles read it, and where it lives.
 
     l3_offset >= 0: the tensor is in L3 and l2_buffer holds stripes of it; else l2_buffer is the whole tensor. Elements
-    have `bits` bits, lowest first; each pixel begins on a byte.
+    have `bits` bits, lowest first; each pixel begins on a byte. kept: an input that the layer before has left in L1, an
+    output that stays there for the next layer.
     """
 
     tensor: str
@@ -79,6 +80,7 @@ class Operand:
     l2_buffer: str
     l3_offset: int = -1
     bits: int = 8
+    kept: bool = False
 
     @property
     def pixel_bytes(self) -> int:
@@ -148,8 +150,9 @@ class LayerPlan:
 
     form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form). turned: the kernel
     takes a tile's columns for its rows. depth: input channels of a step, where a tile adds them up in several (0: all
-    at once). predicted: cycles that the tile was chosen for, operands in L2. gap: how far they may be above the
-    optimum, as a share of it.
+    at once). predicted: cycles that the tile was chosen for, operands in L2 or kept in L1. gap: how far they may be
+    above the optimum, as a share of it. stored: the output goes to L2; not so where it is kept and nothing else wants
+    it.
     Order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
     layers run on L2 without tiles.
     """
@@ -173,11 +176,21 @@ class LayerPlan:
     depth: int = 0
     predicted: int = 0
     gap: float = 0.0
+    stored: bool = True
 
     @property
     def l1_bytes(self) -> int:
         """L1 arena bytes, guards included."""
         return max((b.end for b in self.l1), default=0)
+
+    def l1_buffer(self, operand: str) -> L1Buffer:
+        """The L1 buffer of an operand."""
+        return next(b for b in self.l1 if b.operand == operand)
+
+    @property
+    def kept_buffer(self) -> L1Buffer:
+        """The L1 buffer of the input that the layer before has left there."""
+        return self.l1_buffer(next(f"x{i}" for i, x in enumerate(self.inputs) if x.kept))
 
     @property
     def tiles(self) -> Shape:
@@ -324,9 +337,21 @@ def check(plan: Plan) -> None:
         if layer.l1_bytes > plan.l1_budget:
             raise PlanError(f"layer {layer.name} needs {layer.l1_bytes} bytes of L1, {plan.l1_budget} are free")
         _check_disjoint([(b.offset, b.end, b.operand) for b in layer.l1], f"L1 of {layer.name}")
+    for a, b in pairwise(plan.layers):
+        _check_kept(a, b)
     for i in range(-1, len(plan.layers) + 1):
         live = [(b.offset, b.end, b.name) for b in plan.l2 if b.first <= i <= b.last]
         _check_disjoint(live, f"L2 at layer {i}")
+
+
+def _check_kept(a: LayerPlan, b: LayerPlan) -> None:
+    """What layer a keeps in L1, b finds there."""
+    found = [x.tensor for x in b.inputs if x.kept]
+    wanted = [a.output.tensor] if a.output.kept else []
+    if found != wanted:
+        raise ValueError(f"layer {b.name} wants {found} in L1, layer {a.name} leaves {wanted}")
+    if wanted and a.l1_buffer("y").offset != b.kept_buffer.offset:
+        raise ValueError(f"layer {b.name} looks for {wanted} where layer {a.name} has not left it")
 
 
 def _check_disjoint(spans: list[tuple[int, int, str]], where: str) -> None:

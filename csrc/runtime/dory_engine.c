@@ -107,6 +107,7 @@ static void load_inputs(loop_t *s, int xi) {
   for (int32_t i = 0; i < s->l.inputs; i++) {
     const dory_input_t *x = &s->x[i];
     t->x[i] = s->l1 + x->l1[xi];
+    if (x->kept) continue;
     dory_tile_in(&s->x_job[xi], t->x[i], s->b->x[i], x->width, x->channels, t->rows[i].i0 - s->b->x_row[i],
                  t->rows[i].in, t->cols[i].i0, t->cols[i].in, x->slice ? BYTES(t->at.c0, x->shift) : 0,
                  x->slice ? BYTES(t->at.c, x->shift) : x->channels);
@@ -178,7 +179,7 @@ void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory
 #else
     drt_team_fork(s.l.cores, s.l.kernel, &s.args);
 #endif
-    store(&s, &place, y, yi);
+    if (!s.l.stays) store(&s, &place, y, yi);
     yi ^= 1;
   } while (changed);
   drt_dma_wait(&s.y_job[0]);

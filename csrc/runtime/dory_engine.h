@@ -20,6 +20,7 @@ typedef struct {
   int32_t height, width, channels;
   int32_t stride_h, stride_w, pad_t, pad_l, span_h, span_w;
   int32_t slice; /* a tile reads its own channels; else all */
+  int32_t kept;  /* the layer before has left it in L1 */
 #ifdef DORY_SUBBYTE
   int32_t shift; /* 1 << shift elements a byte */
 #endif
@@ -55,6 +56,7 @@ typedef struct {
   int32_t out_h, out_w, out_c;
   int32_t tile_h, tile_w, tile_c;
   int32_t inputs_outer;       /* channels are the innermost loop, else the outermost */
+  int32_t stays;              /* the output stays in L1, and nobody wants it in L2 */
   int32_t group, group_bytes; /* packed weights: bytes for each `group` channels; group 0: one block for all */
   int32_t w_step;             /* bytes of weights of a full tile; 0: none */
   uint32_t w_l1[2], y_l1[2];

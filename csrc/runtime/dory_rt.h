@@ -44,9 +44,10 @@
  *   void drt_layer_end(int layer)
  *
  * and, where DRT_CHECKED is defined,
- *   void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count)
+ *   void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count, int kept)
  *                                           from now on only these [offset, size) pairs of the arena may be touched;
- *                                           space 1 = L1, 2 = L2
+ *                                           space 1 = L1, 2 = L2; all of L1 but the first `kept` pairs (at most one) is
+ *                                           empty
  *   void drt_dump_layer(int layer, const void *l2, uint32_t l3, uint32_t bytes)
  *                                           a layer's output, for comparison; in RAM when l2 is NULL
  */

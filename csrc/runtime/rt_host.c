@@ -10,7 +10,7 @@
 
 #include "rt_host_internal.h"
 
-enum { MAX_CORES = 64, CANARY = 0xca, GARBAGE = 0xa5, DMA_MAX_BYTES = 65535 };
+enum { MAX_CORES = 64, CANARY = 0xca, GARBAGE = 0xa5, KEPT = 2, DMA_MAX_BYTES = 65535 };
 
 static struct {
   int cores, layer, quit;
@@ -203,9 +203,9 @@ void drt_layer_end(int layer) {
   (void)layer;
 }
 
-/* Bytes that die get the canary; bytes of L1 that become live get garbage, so that stale data is never right by luck.
- */
-void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count) {
+/* Bytes that die get the canary; bytes of L1 that become live get garbage, so that stale data is never right by luck. The
+ * first `kept` ranges hold data already. */
+void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count, int kept) {
   uint8_t *memory = (uint8_t *)(uintptr_t)base, *now = calloc(bytes ? bytes : 1, 1);
   if (!now) drt_host_fail("out of memory");
   check_dead(space);
@@ -213,14 +213,14 @@ void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *range
     const uint32_t at = ranges[2 * r], size = ranges[2 * r + 1];
     if (at > bytes || size > bytes - at)
       drt_host_fail("a buffer at L%d + %u of %u bytes: the arena has %u", space, at, size, bytes);
-    memset(now + at, 1, size);
+    memset(now + at, r < kept ? KEPT : 1, size);
   }
   drt_host_check_live(memory, bytes, now);
   DRT_UNPOISON(memory, bytes);
   for (uint32_t i = 0; i < bytes; i++) {
     if (!now[i]) {
       memory[i] = CANARY;
-    } else if (space == 1) {
+    } else if (space == 1 && now[i] != KEPT) {
       memory[i] = GARBAGE;
     }
   }

@@ -33,7 +33,7 @@ void drt_ram_wait(drt_ram_t *job);
 uint32_t drt_cycles(void);
 void drt_layer_begin(int layer);
 void drt_layer_end(int layer);
-void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count);
+void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count, int kept);
 
 /* Appends a layer's output to the dump file, if one is open: from l2, or from RAM when l2 is NULL. */
 void drt_dump_layer(int layer, const void *l2, uint32_t l3, uint32_t bytes);

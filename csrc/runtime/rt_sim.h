@@ -87,10 +87,14 @@ static inline void drt_layer_begin(int layer) { (void)drt_trap(ISS_LAYER_BEGIN, 
 
 static inline void drt_layer_end(int layer) { (void)drt_trap(ISS_LAYER_END, (uint32_t)layer, 0, 0, 0, 0, 0, 0); }
 
-/* Bytes that become live in L1 hold nothing yet: reading them before they are written is an error. */
-static inline void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count) {
+/* Bytes that become live in L1 hold nothing yet, but for the first `kept` ranges (at most one): reading them before they
+ * are written is an error. */
+static inline void drt_live(int space, const void *base, uint32_t bytes, const uint32_t *ranges, int count, int kept) {
   (void)drt_trap(ISS_LIVE, (uint32_t)space, (uint32_t)base, bytes, (uint32_t)ranges, (uint32_t)count, 0, 0);
-  if (space == 1) (void)drt_trap(ISS_POISON, (uint32_t)base, bytes, 0, 0, 0, 0, 0);
+  if (space != 1) return;
+  const uint32_t from = kept ? ranges[0] : bytes, to = kept ? ranges[0] + ranges[1] : bytes;
+  (void)drt_trap(ISS_POISON, (uint32_t)base, from, 0, 0, 0, 0, 0);
+  (void)drt_trap(ISS_POISON, (uint32_t)base + to, bytes - to, 0, 0, 0, 0, 0);
 }
 
 /* A layer's output: the simulator hands the bytes to its caller. */

@@ -160,7 +160,10 @@ def _live_l2(plan: Plan, step: int) -> list[int]:
 
 
 def _live_l1(layer: LayerPlan) -> list[int]:
-    return [v for b in layer.l1 for k in range(b.copies) for v in (b.offset + k * b.stride, b.bytes)]
+    """[offset, size, ...] of every L1 buffer, the one with an input that was kept there first."""
+    kept = [f"x{i}" for i, x in enumerate(layer.inputs) if x.kept]
+    buffers = sorted(layer.l1, key=lambda b: b.operand not in kept)
+    return [v for b in buffers for k in range(b.copies) for v in (b.offset + k * b.stride, b.bytes)]
 
 
 def _sources(plan: Plan) -> dict[str, bytes]:

@@ -34,7 +34,7 @@ static void run_job(uint32_t id, const job_t *j) {
     live[2 * i] = j->buffer[i].l1 - (uint32_t)arena;
     live[2 * i + 1] = j->buffer[i].bytes;
   }
-  drt_live(1, arena, 0x10000u - STACKS, live, (int)j->buffers);
+  drt_live(1, arena, 0x10000u - STACKS, live, (int)j->buffers, 0);
   for (uint32_t i = 0; i < j->buffers; i++) {
     const buffer_t *b = &j->buffer[i];
     if (b->l2 && b->bytes) drt_dma_in(&dma, (void *)b->l1, (const void *)b->l2, 1, b->bytes, 0);

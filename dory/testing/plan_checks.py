@@ -51,6 +51,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "L2 lifetime": "a tensor or constants are used while their buffer does not live",
         "L3 capacity": "weights and spilled tensors exceed L3",
         "L3 overlap": "two regions of L3 that live together share bytes",
+        "kept": "what a layer wants to find in L1 is not what the one before has left there",
         "bytes": "the estimate moves other bytes than the loop",
         "graph": "a layer is not the graph's node",
     }
@@ -84,6 +85,7 @@ def _faults(plan: Plan, graph: Graph | None, loops: Mapping[int, Replay]) -> Ite
             node = graph.nodes[layer.index]
             yield from check_operands(layer, graph, node)
             yield from check_scratch(layer, node, loops[layer.index], plan.cores)
+    yield from _check_kept(plan, loops)
     yield from _check_l2(plan)
     yield from _check_tensors(plan)
     yield from _check_l3(plan)
@@ -157,6 +159,41 @@ def _check_tensors(plan: Plan) -> Iterator[Fault]:
     for port in (*plan.inputs, *plan.outputs):
         if home.get(port.tensor, (port.l2_buffer, 0)) != (port.l2_buffer, 0):
             yield Fault("L2 lifetime", port.name, f"is not in its buffer {port.l2_buffer}")
+
+
+def _check_kept(plan: Plan, loops: Mapping[int, Replay]) -> Iterator[Fault]:
+    """Outputs that stay in L1: whole, where the next layer expects them, and stored if anybody else wants them."""
+    outputs = {p.tensor for p in plan.outputs}
+    for i, layer in enumerate(plan.layers):
+        y = layer.output
+        following = plan.layers[i + 1] if i + 1 < len(plan.layers) else None
+        heirs = [x for x in following.inputs if x.kept] if following else []
+        if [x.tensor for x in heirs] != ([y.tensor] if y.kept else []):
+            yield Fault("kept", layer.name, f"leaves {y.tensor if y.kept else 'nothing'} in L1, wanted is {heirs}")
+            continue
+        others = [z.name for z in plan.layers for x in z.inputs if x.tensor == y.tensor and not x.kept]
+        if not layer.stored and (others or y.tensor in outputs or not y.kept):
+            yield Fault("kept", layer.name, f"{y.tensor} is not stored, but wanted by {others or 'the user'}")
+        if following and heirs:
+            yield from _check_heir(layer, following, heirs[0], loops)
+    if plan.layers and any(x.kept for x in plan.layers[0].inputs):
+        yield Fault("kept", plan.layers[0].name, "nothing is in L1 before the first layer")
+
+
+def _check_heir(layer: LayerPlan, following: LayerPlan, x: Operand, loops: Mapping[int, Replay]) -> Iterator[Fault]:
+    """The next layer reads the whole output in place, and touches it only to read."""
+    a, b = loops[layer.index], loops[following.index]
+    k = following.inputs.index(x)
+    whole = (0, x.shape[0], 0, x.shape[1], 0, x.shape[2])
+    if a.tiles != 1 or layer.direct or following.direct or layer.output.l3_offset >= 0 or x.l3_offset >= 0:
+        yield Fault("kept", layer.name, f"{x.tensor} stays in L1, but is made in {a.tiles} tiles or not in L2")
+    if np.any(b.x[k][:, :6] != whole):
+        yield Fault("kept", following.name, f"reads {x.tensor} in tiles, which lies in L1 as a whole")
+    if (layer.output.bits, x.bits) != (8, 8):
+        yield Fault("kept", layer.name, f"{x.tensor} is packed, and lies in L1 twice")
+    here, there = ({c.operand: c for c in z.l1} for z in (layer, following))
+    if here["y"].offset != there[f"x{k}"].offset or there[f"x{k}"].bytes < here["y"].bytes:
+        yield Fault("kept", following.name, f"looks for {x.tensor} at {there[f'x{k}']}, it is at {here['y']}")
 
 
 def _check_l3(plan: Plan) -> Iterator[Fault]:

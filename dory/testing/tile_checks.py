@@ -324,8 +324,9 @@ def dma_bytes(layer: LayerPlan, loop: Replay) -> int:
     """Bytes between L2 and L1 of the whole layer."""
     if layer.direct:
         return 0
-    total = int(stored(loop.out[loop.store], layer.output.bits).sum())
-    total += sum(int(stored(x[loop.x_load], o.bits).sum()) for x, o in zip(loop.x, layer.inputs, strict=True))
+    total = int(stored(loop.out[loop.store], layer.output.bits).sum()) if layer.stored else 0
+    loads = [(x[loop.x_load], o.bits) for x, o in zip(loop.x, layer.inputs, strict=True) if not o.kept]
+    total += sum(int(stored(boxes, bits).sum()) for boxes, bits in loads)
     return total + int((loop.w[:, 1] - loop.w[:, 0])[loop.w_load].sum() + loop.tail.sum())
 
 

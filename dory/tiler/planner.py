@@ -15,6 +15,7 @@ from dory.layers.subbyte import narrowed, subbyte_tensors, weight_bits
 from dory.plan import SCHEMA, L2Buffer, LayerPlan, Operand, Plan, Port, Weights
 from dory.sim.iss.params import IssParams
 from dory.targets import Target
+from dory.tiler.keep import keep
 from dory.tiler.layout import Layout, lay_out
 from dory.tiler.memory import LayerMemory, Streaming
 from dory.tiler.space import LayerSpace
@@ -95,6 +96,7 @@ def make_plan(
     memories = list(layout.layers)
     if not chooser:
         tiles = _within_stripes(every, tiles, memories, layout, target)
+        tiles = keep(graph, every, tiles, layout.choice, IssParams.of(target))
     return _assemble(lowered, target, tiles, memories, layout, code)
 
 
@@ -206,8 +208,8 @@ def _assemble(
         if memory.packed:
             weights = _weights(memory, layout.choice.weights[i], l3, f"w{i}")
             l3 += weights.bytes
-        inputs = tuple(_operand(memory, i, k, layout) for k in range(len(node.inputs)))
-        output = _operand(memory, i, -1, layout)
+        inputs = tuple(replace(_operand(memory, i, k, layout), kept=k == tile.heir) for k in range(len(node.inputs)))
+        output = replace(_operand(memory, i, -1, layout), kept=tile.kept)
         striped = any(o.l3_offset >= 0 for o in (*inputs, output))
         layers.append(
             LayerPlan(
@@ -231,6 +233,7 @@ def _assemble(
                 depth=tile.depth,
                 predicted=tile.cycles,
                 gap=round(tile.gap, 6),
+                stored=tile.stored,
             )
         )
     return Plan(

@@ -21,7 +21,11 @@ DIRECT_CYCLES = 2.0
 @dataclass(frozen=True)
 class Tile:
     """Chosen tile: (h, w, c) output elements, loop order, the L1 buffers with their offsets, predicted cycles,
-    input channels of a step (0: all at once), and how far the cycles may be above the optimum, as a share of it."""
+    input channels of a step (0: all at once), and how far the cycles may be above the optimum, as a share of it.
+
+    heir: the input that the layer before has left in L1 (-1: none); kept: the output stays there; stored: it goes to
+    L2.
+    """
 
     shape: Shape
     inputs_outer: bool
@@ -29,6 +33,9 @@ class Tile:
     cycles: int
     depth: int = 0
     gap: float = 0.0
+    heir: int = -1
+    kept: bool = False
+    stored: bool = True
 
 
 Chooser = Callable[[LayerSpace], Tile]

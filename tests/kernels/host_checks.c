@@ -20,8 +20,8 @@ static int fault(const char *name) { return strcmp(g.name, name) == 0; }
 /* The live buffers: L1 [0, 256) and [512, 768), all of L2 except for its last 4 KiB. */
 static void live(void) {
   const uint32_t l1[] = {0, 256, 512, 256}, l2[] = {0, L2 - 4096};
-  drt_live(1, g.l1, L1, l1, 2);
-  drt_live(2, g.l2, L2, l2, 1);
+  drt_live(1, g.l1, L1, l1, 2, 0);
+  drt_live(2, g.l2, L2, l2, 1, 0);
 }
 
 static void in_team(const void *arg) {
@@ -103,8 +103,8 @@ static void layer(void) {
   drt_dma_out(&g.out, g.l2 + 8192, g.l1 + 512, LINES, LINE, 2 * LINE);
   drt_dma_out(&g.out, g.l2 + 8192 + LINE, g.l1 + 512, LINES, LINE, 2 * LINE);
   if (fault("overlapping-lines")) drt_dma_out(&g.out, g.l2 + 8192 + 5 * LINE + 1, g.l1 + 512, 1, 1, 0);
-  if (fault("given-up-in-flight")) drt_live(1, g.l1, L1, (const uint32_t[]){0, 256}, 1);
-  if (fault("bad-live")) drt_live(1, g.l1, L1, (const uint32_t[]){L1 - 8, 16}, 1);
+  if (fault("given-up-in-flight")) drt_live(1, g.l1, L1, (const uint32_t[]){0, 256}, 1, 0);
+  if (fault("bad-live")) drt_live(1, g.l1, L1, (const uint32_t[]){L1 - 8, 16}, 1, 0);
   if (!fault("forgotten-dma")) {
     drt_dma_wait(&g.out);
     drt_dma_wait(&g.out); /* idle by now */

@@ -18,6 +18,7 @@ from dory.tiler.planner import code_bytes, lower, make_plan
 
 CONV = LayerSpec("conv", (16, 33, 29), 24, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1))
 CHAIN = LayerSpec("depthwise", (24, 96, 96), 24, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 24, inside=True)
+SMALL = LayerSpec("conv", (16, 9, 9), 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), inside=True)
 DEEP = LayerSpec("pointwise", (256, 7, 7), 24)
 HEAVY = LayerSpec("heavy", (128, 3, 3), 128, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), inside=True)
 
@@ -47,6 +48,11 @@ def tiled() -> tuple[Plan, Graph]:
         offset = buffers[-1].end
     layer = replace(layer, tile=tile, order="weights", l1=tuple(buffers))
     return replace(plan, layers=(layer,), l1_budget=offset), graph
+
+
+def kept() -> tuple[Plan, Graph]:
+    """Three convolutions of a small map: the first two outputs stay in L1."""
+    return planned(SMALL, 30000, None)
 
 
 def stepped() -> tuple[Plan, Graph]:

@@ -28,6 +28,7 @@ from dory.tiler.planner import lower
 from dory.verify import verify_host
 from tests.testing.plan_mutants import (
     forged,
+    kept,
     stepped,
     streamed,
     striped,
@@ -44,7 +45,7 @@ def kinds(plan: Plan, graph: Graph | None, **options: Any) -> set[str]:
     return {fault.kind for fault in check_plan(plan, graph, **options)}
 
 
-@pytest.mark.parametrize("make", [tiled, stepped, striped, streamed])
+@pytest.mark.parametrize("make", [tiled, stepped, striped, streamed, kept])
 def test_sound_plans_have_no_fault(make: Callable[[], Planned]) -> None:
     plan, graph = make()
     assert check_plan(plan, graph) == ()
@@ -56,6 +57,8 @@ def test_the_plans_are_what_the_mutants_need() -> None:
     assert min(plan.layers[0].tiles) > 1, "not cut along all axes"
     plan, _ = stepped()
     assert 0 < plan.layers[0].depth < 256 and max(plan.layers[0].tiles) > 1
+    plan, _ = kept()
+    assert [x.output.kept for x in plan.layers] == [True, True, False] and not plan.layers[0].stored
     plan, _ = striped()
     assert plan.layers[1].stripes > 2 and plan.layers[1].output.l3_offset >= 0 <= plan.layers[1].inputs[0].l3_offset
     plan, _ = streamed()
@@ -77,7 +80,51 @@ def halo_row(plan: Plan) -> int:
     return int(((x[:, 3] - x[:, 2]) * (x[:, 5] - x[:, 4])).max())
 
 
+def with_x(plan: Plan, index: int, **changes: Any) -> Plan:
+    """The plan with another first input of a layer."""
+    return with_layer(plan, lambda x: replace(x, inputs=(replace(x.inputs[0], **changes), *x.inputs[1:])), index)
+
+
 PLAN_MUTANTS: dict[str, tuple[Callable[[], Planned], Callable[[Plan], Plan], str]] = {
+    "kept, but not looked for": (kept, lambda p: with_x(p, 1, kept=False), "kept"),
+    "looked for, but not kept": (
+        kept,
+        lambda p: with_layer(p, lambda x: replace(x, output=replace(x.output, kept=False), stored=True)),
+        "kept",
+    ),
+    "looked for eight bytes further": (
+        kept,
+        lambda p: with_l1(p, "x0", lambda b: replace(b, offset=b.offset + 8), 1),
+        "kept",
+    ),
+    "kept in a buffer that is too small": (kept, lambda p: with_l1(p, "x0", lambda b: smaller(b, 8), 1), "kept"),
+    "kept as rows, read as tiles": (
+        kept,
+        lambda p: with_layer(p, lambda x: replace(x, tile=(3, *x.tile[1:])), 1),
+        "kept",
+    ),
+    "kept by a layer with tiles": (
+        kept,
+        lambda p: with_layer(p, lambda x: replace(x, tile=(3, *x.tile[1:]))),
+        "kept",
+    ),
+    "kept, packed": (
+        kept,
+        lambda p: with_x(with_layer(p, lambda x: replace(x, output=replace(x.output, bits=4))), 1, bits=4),
+        "kept",
+    ),
+    "kept in L1 and in L3": (kept, lambda p: with_x(p, 1, l3_offset=0), "kept"),
+    "the output of the network is not stored": (
+        kept,
+        lambda p: with_layer(p, lambda x: replace(x, stored=False), 2),
+        "kept",
+    ),
+    "not stored, but read again": (
+        kept,
+        lambda p: with_x(p, 2, tensor=p.layers[0].output.tensor, kept=False),
+        "kept",
+    ),
+    "in L1 before the network starts": (kept, lambda p: with_x(p, 0, kept=True), "kept"),
     "input buffer one byte too small": (tiled, lambda p: with_l1(p, "x0", lambda b: smaller(b, 1)), "L1 capacity"),
     "halo one row short": (tiled, lambda p: with_l1(p, "x0", lambda b: smaller(b, halo_row(p))), "L1 capacity"),
     "weight buffer one byte too small": (tiled, lambda p: with_l1(p, "w", lambda b: smaller(b, 1)), "L1 capacity"),

@@ -214,7 +214,8 @@ class LayerTiles:
         work = self._work(r, w, c)
         x: list[Copies] = []
         for operand, shape in zip(layer.inputs, work.inputs, strict=True):
-            x += _copies(p, operand, shape, False)
+            if not operand.kept:
+                x += _copies(p, operand, shape, False)
         out: Operand = layer.output
         weights = layer.weights
         w_copies = (dma_copies(p, 1, 1, weights.bytes_for(c.count), False),) if weights else ()
@@ -222,7 +223,7 @@ class LayerTiles:
         return Tile(
             tuple(x),
             w_copies,
-            _copies(p, out, (r.count, w.count, c.count), True),
+            _copies(p, out, (r.count, w.count, c.count), True) if layer.stored else (),
             cycles,
             even,
             f"{r.count}x{w.count}x{c.count}",
