@@ -6,7 +6,7 @@ enum { NEW_ROWS = 1, NEW_COLS = 2, NEW_CHANNELS = 4, NEW_ALL = 7 };
 
 /* On the stack of core 0, in L1: a load from L2 takes 9 cycles, and more while the DMA is busy. */
 typedef struct {
-  dory_layer_t l; /* copies */
+  dory_layer_t l; /* a copy, and one of what follows it */
   dory_input_t x[DORY_MAX_INPUTS];
   const dory_block_t *b;
   uint8_t *l1;
@@ -31,12 +31,6 @@ typedef struct {
 #define BYTES(c, shift) (c)
 #define FRESH(s, what) ((void)0)
 #endif
-
-static void copy_words(void *to, const void *from, uint32_t bytes) {
-  uint32_t *target = to;
-  const uint32_t *source = from;
-  for (uint32_t i = 0; i < bytes / 4u; i++) target[i] = source[i];
-}
 
 /* Moves on to the next tile: which of its axes are others, 0 behind the last tile. */
 static int advance(const dory_layer_t *l, const dory_block_t *b, dory_place_t *t) {
@@ -131,9 +125,9 @@ static void store(loop_t *s, const dory_place_t *t, const uint8_t *y, int yi) {
                 t->w0, t->w, BYTES(t->c0, s->l.y_shift), BYTES(t->c, s->l.y_shift));
 }
 
-static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block) {
-  copy_words(&s->l, layer, sizeof *layer);
-  copy_words(s->x, layer->x, (uint32_t)s->l.inputs * sizeof *layer->x);
+static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, uint32_t bytes,
+                  const dory_block_t *block) {
+  drt_fetch(s, layer, bytes);
   s->b = block;
   s->stream = ctx->weights;
   s->l1 = s->tile.l1 = ctx->l1;
@@ -153,9 +147,9 @@ static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, c
 }
 
 /* While the cores compute a tile, the next one's operands and the last one's output are on their way. */
-void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block) {
+void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, uint32_t bytes, const dory_block_t *block) {
   loop_t s; /* large: nothing is cleared that is written anyway */
-  start(&s, ctx, layer, block);
+  start(&s, ctx, layer, bytes, block);
   int xi = 0, wi = 0, yi = 0, changed;
   do {
     const dory_place_t place = s.tile.at;

@@ -85,7 +85,8 @@ typedef struct {
   uint32_t slot, slots, slot_bytes, point;
 } dory_block_t;
 
-/* Loads of the next tile and stores of the last one run while the cores compute the current one. */
-void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_block_t *block);
+/* Loads of the next tile and stores of the last one run while the cores compute the current one. `bytes`: of the layer with
+ * its inputs, which follow it at once. */
+void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, uint32_t bytes, const dory_block_t *block);
 
 #endif

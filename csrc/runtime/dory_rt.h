@@ -35,6 +35,8 @@
  *   void drt_dma_out(drt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes)
  *                                           start a copy of `lines` lines; the L2 side advances by stride_bytes a line
  *                                           (ignored for one line); a DMA job may carry several starts before its wait
+ *   void drt_fetch(void *to, const void *constants, uint32_t bytes)
+ *                                           copies constants of the program to core 0's stack, whole words, and waits
  *   void drt_dma_wait(drt_dma_t *job)         all of the job's copies are done; no-op on an idle handle
  *   void drt_ram_read(drt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes)
  *   void drt_ram_write(drt_ram_t *job, const void *l2, uint32_t l3, uint32_t bytes)

@@ -53,6 +53,12 @@ void drt_dma_in(drt_dma_t *job, void *l1, const void *l2, uint32_t lines, uint32
 void drt_dma_out(drt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes);
 void drt_dma_wait(drt_dma_t *job);
 
+static inline void drt_fetch(void *to, const void *constants, uint32_t bytes) {
+  pi_cl_dma_cmd_t command;
+  pi_cl_dma_cmd((uint32_t)constants, (uint32_t)to, bytes, PI_CL_DMA_DIR_EXT2LOC, &command);
+  pi_cl_dma_cmd_wait(&command);
+}
+
 static inline void drt_ram_read(drt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes) {
   job->state = DRT_RAM_READ;
   pi_cl_ram_read(drt_gap8_ram, l3, l2, bytes, &job->request);

@@ -134,6 +134,8 @@ void drt_dma_out(drt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint3
                            (drt_area_t){(uint8_t *)(uintptr_t)l1, lines, line_bytes, line_bytes});
 }
 
+void drt_fetch(void *to, const void *constants, uint32_t bytes) { memcpy(to, constants, bytes); }
+
 void drt_dma_wait(drt_dma_t *job) {
   check_caller("a DMA was waited for");
   if (job->id) drt_host_wait(job->id, "DMA");

@@ -25,6 +25,7 @@ void drt_team_barrier(void);
 void drt_dma_in(drt_dma_t *job, void *l1, const void *l2, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes);
 void drt_dma_out(drt_dma_t *job, void *l2, const void *l1, uint32_t lines, uint32_t line_bytes, uint32_t stride_bytes);
 void drt_dma_wait(drt_dma_t *job);
+void drt_fetch(void *to, const void *constants, uint32_t bytes);
 void drt_ram_read(drt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes);
 void drt_ram_write(drt_ram_t *job, const void *l2, uint32_t l3, uint32_t bytes);
 void drt_ram_wait(drt_ram_t *job);

@@ -64,6 +64,12 @@ static inline void drt_dma_wait(drt_dma_t *job) {
   job->job = 0;
 }
 
+static inline void drt_fetch(void *to, const void *constants, uint32_t bytes) {
+  drt_dma_t job = {0};
+  drt_dma_in(&job, to, constants, 1, bytes, 0);
+  drt_dma_wait(&job);
+}
+
 static inline void drt_ram_read(drt_ram_t *job, void *l2, uint32_t l3, uint32_t bytes) {
   job->job = drt_trap(ISS_RAM_READ, job->job, (uint32_t)l2, l3, bytes, 0, 0, 0);
 }
