@@ -180,7 +180,12 @@ class LayerPlan:
 
     @property
     def l1_bytes(self) -> int:
-        """L1 arena bytes, guards included."""
+        """Bytes of the L1 buffers, guards included."""
+        return sum(b.copies * b.stride for b in self.l1)
+
+    @property
+    def l1_end(self) -> int:
+        """First byte of L1 behind all buffers."""
         return max((b.end for b in self.l1), default=0)
 
     def l1_buffer(self, operand: str) -> L1Buffer:
@@ -268,8 +273,8 @@ class Plan:
 
     @property
     def l1_bytes(self) -> int:
-        """Largest L1 arena of any layer."""
-        return max((layer.l1_bytes for layer in self.layers), default=0)
+        """L1 arena of all layers."""
+        return max((layer.l1_end for layer in self.layers), default=0)
 
     @property
     def l2_bytes(self) -> int:
@@ -334,8 +339,8 @@ def check(plan: Plan) -> None:
     if plan.l3_bytes > plan.l3_budget:
         raise PlanError(f"the plan needs {plan.l3_bytes} bytes of L3, {plan.l3_budget} are there")
     for layer in plan.layers:
-        if layer.l1_bytes > plan.l1_budget:
-            raise PlanError(f"layer {layer.name} needs {layer.l1_bytes} bytes of L1, {plan.l1_budget} are free")
+        if layer.l1_end > plan.l1_budget:
+            raise PlanError(f"layer {layer.name} needs {layer.l1_end} bytes of L1, {plan.l1_budget} are free")
         _check_disjoint([(b.offset, b.end, b.operand) for b in layer.l1], f"L1 of {layer.name}")
     for a, b in pairwise(plan.layers):
         _check_kept(a, b)

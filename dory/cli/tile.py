@@ -34,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
     from dory.report.tiles import as_json, print_layer, print_tiles
     from dory.sim.iss.params import IssParams
     from dory.tiler.explain import compared, explain
+    from dory.tiler.keep import keep
+    from dory.tiler.memory import Choice
     from dory.tiler.planner import spaces
-    from dory.tiler.tiles import search_all
+    from dory.tiler.tiles import in_place, search_all, tile_of
 
     target = target_for(args.target, args.cores, args.l1, args.l2)
     params = IssParams.of(target)
@@ -54,11 +56,15 @@ def run(args: argparse.Namespace) -> int:
         progress("explain")
         reasons = [explain(s, f, params) if f else None for s, f in zip(every, found, strict=True)]
         others = [compared(s, params) if args.baselines and f else None for s, f in zip(every, found, strict=True)]
+        tiles = [tile_of(s, f.best, f.gap) if f else in_place(s) for s, f in zip(every, found, strict=True)]
+        chosen = (
+            [] if args.layer else keep(lowered.graph, every, tiles, Choice((None,) * len(every), frozenset()), params)
+        )
     rows = list(zip(every, reasons, others, strict=True))
     if args.json:
-        sys.stdout.write(as_json(lowered.graph.name, target, rows))
+        sys.stdout.write(as_json(lowered.graph.name, target, rows, chosen))
     elif args.layer is not None and reasons[0]:
         print_layer(reasons[0], others[0])
     else:
-        print_tiles(lowered.graph.name, target, rows)
+        print_tiles(lowered.graph.name, target, rows, chosen)
     return 0

@@ -141,9 +141,20 @@ def memory_lines(plan: Plan) -> list[str]:
         f"L1 {plan.l1_bytes} of {plan.l1_budget} bytes ({plan.l1_bytes / plan.l1_budget:.0%})",
         f"L2 {l2} of {plan.l2_budget} bytes ({l2 / plan.l2_budget:.0%}): data {plan.l2_bytes}, code {plan.l2_code}",
         f"L3 {plan.l3_bytes} of {plan.l3_budget} bytes ({plan.l3_bytes / plan.l3_budget:.0%})",
+        *_kept(plan),
         *_proofs(plan),
     ]
     return lines + packed_lines(plan)
+
+
+def _kept(plan: Plan) -> list[str]:
+    """How many outputs stay in L1."""
+    kept = [layer for layer in plan.layers if layer.output.kept]
+    if not kept:
+        return []
+    stored = sum(layer.stored for layer in kept)
+    also = f", {stored} of them stored as well" if stored else ""
+    return [f"kept in L1 for the next layer: {len(kept)} of {len(plan.layers)} outputs{also}"]
 
 
 def packed_lines(plan: Plan) -> list[str]:

@@ -15,6 +15,7 @@ from dory.targets import Target
 from dory.tiler.explain import Explanation
 from dory.tiler.search import Tiling
 from dory.tiler.space import LayerSpace
+from dory.tiler.tiles import Tile
 
 Row = tuple[LayerSpace, Explanation | None, Mapping[str, int] | None]
 """A layer, why it has its tile (None: it runs in place), and the cycles of other choices."""
@@ -22,8 +23,8 @@ BASELINES: Mapping[str, str] = {"largest": "most L1", "weighted": "DORY's weight
 SHOWN = 8
 
 
-def as_json(network: str, target: Target, rows: Sequence[Row]) -> str:
-    """Bytes, cycles of the cluster, elements."""
+def as_json(network: str, target: Target, rows: Sequence[Row], chosen: Sequence[Tile]) -> str:
+    """Bytes, cycles of the cluster, elements. chosen: tiles where outputs stay in L1 for the next layer."""
     return (
         json.dumps(
             {
@@ -33,6 +34,7 @@ def as_json(network: str, target: Target, rows: Sequence[Row]) -> str:
                 "l1_budget": target.l1_budget,
                 "cores": target.cluster.cores,
                 "layers": [_as_dict(*row) for row in rows],
+                "with_outputs_in_l1": [_chosen(t) for t in chosen],
             },
             indent=1,
         )
@@ -63,6 +65,10 @@ def _as_dict(space: LayerSpace, e: Explanation | None, others: Mapping[str, int]
     }
 
 
+def _chosen(t: Tile) -> dict[str, Any]:
+    return {"tile": t.shape, "cycles": t.cycles, "output_kept": t.kept, "output_stored": t.stored}
+
+
 def _tiling(t: Tiling) -> dict[str, Any]:
     return {
         **dict(zip("hwc", t.shape, strict=True)),
@@ -73,8 +79,8 @@ def _tiling(t: Tiling) -> dict[str, Any]:
     }
 
 
-def print_tiles(network: str, target: Target, rows: Sequence[Row]) -> None:
-    """One line per layer, then the network."""
+def print_tiles(network: str, target: Target, rows: Sequence[Row], chosen: Sequence[Tile]) -> None:
+    """One line per layer, then the network. chosen: tiles where outputs stay in L1 for the next layer."""
     console = plain_console()
     titles = ["layer", "operator", "output", "tile", "tiles", "L1 B", "kcycles", "runner-up", "costs", "binds", "tried"]
     baselines = any(others for _, _, others in rows)
@@ -92,6 +98,10 @@ def print_tiles(network: str, target: Target, rows: Sequence[Row]) -> None:
         f"{network} on {target.name}: {cycles / 1000:.0f} kcycles, operands in L2;"
         f" optimum proved for {proved} of {len(searched)} layers"
     )
+    kept = sum(t.kept for t in chosen)
+    if kept:
+        less = sum(t.cycles for t in chosen)
+        console.print(f"with {kept} outputs kept in L1 for the next layer: {less / 1000:.0f} kcycles")
     worst = max((e.found.gap for e in searched), default=0.0)
     if worst:
         console.print(f"largest gap that is left: {worst:.1%}")

@@ -80,14 +80,14 @@ def _block_bytes(layer: LayerPlan, block: tuple[tuple[int, int], ...]) -> int:
     total, last = 0, None
     for tile in tiles:
         size = [count for _, count in tile]
-        total += size[0] * size[1] * size[2]
+        total += size[0] * size[1] * size[2] * layer.stored
         moved = last is None or tile[:2] != last[:2]
         new_c = last is None or tile[2] != last[2]
         if moved or (new_c and any(x.channels == "slice" for x in layer.inputs)):
             for x in layer.inputs:
                 r, q = (x.window.in_range(i, tile[i][0], sum(tile[i]), x.shape[i]) for i in (0, 1))
                 depth = size[2] if x.channels == "slice" else x.shape[2]
-                total += (r[1] - r[0]) * (q[1] - q[0]) * depth
+                total += 0 if x.kept else (r[1] - r[0]) * (q[1] - q[0]) * depth
         if layer.weights and (last is None or (new_c and layer.weights.group)):
             total += layer.weights.bytes_for(size[2])
         last = tile
