@@ -169,9 +169,17 @@ DORY_OUT_OF_LINE void add_low(const dory_depthwise_args_t *a, uint8_t *y, int32_
 typedef struct {
   int32_t rows;
 #ifdef DORY_DW_ASM
-  dory_dw_fn *fn[2];
+  dory_dw_fn *fn[3];
 #endif
 } fast_t;
+
+#ifdef DORY_DW_NO_WIDE /* no layer of the network has such channels */
+#define WIDE(function) 0
+enum { FAST_FORMS = DORY_DW_MUL15 };
+#else
+#define WIDE(function) function
+enum { FAST_FORMS = DORY_DW_WIDE };
+#endif
 
 static inline fast_t fast(const dory_depthwise_args_t *a) {
   fast_t f = {0};
@@ -179,13 +187,13 @@ static inline fast_t fast(const dory_depthwise_args_t *a) {
   const dory_window_t *win = &a->win;
   if (win->kernel_h != win->kernel_w || win->stride_h != win->stride_w) return f;
   if (win->kernel_h == 3 && win->stride_h == 1) {
-    f = (fast_t){2, {dory_dw_3x3_s1_narrow, dory_dw_3x3_s1_mul15}};
+    f = (fast_t){2, {dory_dw_3x3_s1_narrow, dory_dw_3x3_s1_mul15, WIDE(dory_dw_3x3_s1_wide)}};
   } else if (win->kernel_h == 3 && win->stride_h == 2 && lead(win) == 0) {
-    f = (fast_t){1, {dory_dw_3x3_s2_even_narrow, dory_dw_3x3_s2_even_mul15}};
+    f = (fast_t){1, {dory_dw_3x3_s2_even_narrow, dory_dw_3x3_s2_even_mul15, WIDE(dory_dw_3x3_s2_even_wide)}};
   } else if (win->kernel_h == 3 && win->stride_h == 2) {
-    f = (fast_t){1, {dory_dw_3x3_s2_narrow, dory_dw_3x3_s2_mul15}};
+    f = (fast_t){1, {dory_dw_3x3_s2_narrow, dory_dw_3x3_s2_mul15, WIDE(dory_dw_3x3_s2_wide)}};
   } else if (win->kernel_h == 5 && win->stride_h == 1 && a->w_out >= 4) {
-    f = (fast_t){4, {dory_dw_5x5_s1_narrow, dory_dw_5x5_s1_mul15}};
+    f = (fast_t){4, {dory_dw_5x5_s1_narrow, dory_dw_5x5_s1_mul15, WIDE(dory_dw_5x5_s1_wide)}};
   }
 #else
   (void)a;
@@ -198,7 +206,7 @@ static inline void convolve(const dory_depthwise_args_t *a, const dory_dw_job_t 
   for (int32_t k = 0; k < channels; planes += j->plane, y += j->y_next, w += record) {
 #ifdef DORY_DW_ASM
     const int32_t form = (int32_t)xp_load(w + record - 4) >> 8;
-    if (f->rows && j->rows >= f->rows && form <= DORY_DW_MUL15) {
+    if (f->rows && j->rows >= f->rows && form <= FAST_FORMS) {
       const int32_t left = f->fn[form](planes, w, y, j, channels - k);
       const int32_t more = channels - left - k - 1;
       planes += more * j->plane, y += more * j->y_next, w += more * record;

@@ -73,6 +73,7 @@ typedef int32_t dory_dw_fn(const uint8_t *plane, const uint8_t *w, uint8_t *y, c
 dory_dw_fn dory_dw_3x3_s1_narrow, dory_dw_3x3_s1_mul15, dory_dw_3x3_s2_narrow, dory_dw_3x3_s2_mul15;
 dory_dw_fn dory_dw_3x3_s2_even_narrow, dory_dw_3x3_s2_even_mul15;
 dory_dw_fn dory_dw_5x5_s1_narrow, dory_dw_5x5_s1_mul15;
+dory_dw_fn dory_dw_3x3_s1_wide, dory_dw_3x3_s2_wide, dory_dw_3x3_s2_even_wide, dory_dw_5x5_s1_wide;
 void dory_dw_split4(const uint8_t *x, uint8_t *planes, const dory_dw_split_t *s, int32_t rows, int32_t blocks);
 void dory_dw_fill(uint8_t *at, uint32_t word, int32_t words, int32_t step);
 #endif

@@ -34,11 +34,17 @@
   "add a2, a2, t1\nadd t5, t5, t3\nbeqz t2, 1b\n9:\n"
 #define DW_TAG_NARROW
 #define DW_TAG_MUL15 "addi t2, t2, -1\n"
+#define DW_TAG_WIDE "addi t2, t2, -2\n"
 
 /* Sums c0 ... c3 -> bytes: mult t2, add a0, shift a1, the largest output reach; a6 and a7 are free. */
 #define DW_MUL(rd, rs1, rs2) "mul " #rd ", " #rs1 ", " #rs2 "\n"
 #define DW_FINISH_NARROW(reach, c0, c1, c2, c3)                                                                        \
   DW_MUL(c0, c0, t2) DW_MUL(c1, c1, t2) DW_MUL(c2, c2, t2) DW_MUL(c3, c3, t2)                                          \
+  XP_ADDNR(c0, a0, a1) XP_ADDNR(c1, a0, a1) XP_ADDNR(c2, a0, a1) XP_ADDNR(c3, a0, a1)                                  \
+  XP_CLIPUR(c0, c0, reach) XP_CLIPUR(c1, c1, reach) XP_CLIPUR(c2, c2, reach) XP_CLIPUR(c3, c3, reach)
+#define DW_MULH(rd, rs1, rs2) "mulh " #rd ", " #rs1 ", " #rs2 "\n"
+#define DW_FINISH_WIDE(reach, c0, c1, c2, c3)                                                                          \
+  DW_MULH(c0, c0, t2) DW_MULH(c1, c1, t2) DW_MULH(c2, c2, t2) DW_MULH(c3, c3, t2)                                      \
   XP_ADDNR(c0, a0, a1) XP_ADDNR(c1, a0, a1) XP_ADDNR(c2, a0, a1) XP_ADDNR(c3, a0, a1)                                  \
   XP_CLIPUR(c0, c0, reach) XP_CLIPUR(c1, c1, reach) XP_CLIPUR(c2, c2, reach) XP_CLIPUR(c3, c3, reach)
 #define DW_FINISH_MUL15(reach, c0, c1, c2, c3) DW_MUL15_PAIR(reach, c0, c1) DW_MUL15_PAIR(reach, c2, c3)
@@ -52,10 +58,13 @@
 /* The bias is where the sums begin, or a part of add. */
 #define DW_BIAS_NARROW(offset)
 #define DW_BIAS_MUL15(offset) "lw t1, " #offset "(a1)\nsw t1, 80(sp)\n"
+#define DW_BIAS_WIDE DW_BIAS_MUL15
 #define DW_BEGIN_NARROW(c0, c1, c2, c3)
 #define DW_BEGIN_MUL15(c0, c1, c2, c3)                                                                                 \
   "lw " #c0 ", 80(sp)\nlw " #c1 ", 80(sp)\nlw " #c2 ", 80(sp)\nlw " #c3 ", 80(sp)\n"
+#define DW_BEGIN_WIDE DW_BEGIN_MUL15
 #define DW_FIRST_NARROW XP_DOTUSP_B
+#define DW_FIRST_WIDE XP_SDOTUSP_B
 #define DW_FIRST_MUL15 XP_SDOTUSP_B
 #define DW_APPLY(M, ...) M(__VA_ARGS__)
 
@@ -215,6 +224,12 @@ __asm__(DW_3X3_S2(dory_dw_3x3_s2_mul15, MUL15, DW_SHIFT_S2, DW_ROW_S2, DW_MIDDLE
 __asm__(DW_3X3_S2(dory_dw_3x3_s2_even_mul15, MUL15, , DW_ROW_S2_EVEN, DW_MIDDLE_S2_EVEN, ));
 __asm__(DW_5X5_S1(dory_dw_5x5_s1_narrow, NARROW));
 __asm__(DW_5X5_S1(dory_dw_5x5_s1_mul15, MUL15));
+#ifndef DORY_DW_NO_WIDE
+__asm__(DW_3X3_S1(dory_dw_3x3_s1_wide, WIDE));
+__asm__(DW_3X3_S2(dory_dw_3x3_s2_wide, WIDE, DW_SHIFT_S2, DW_ROW_S2, DW_MIDDLE_S2, DW_HALVES(t0, t1)));
+__asm__(DW_3X3_S2(dory_dw_3x3_s2_even_wide, WIDE, , DW_ROW_S2_EVEN, DW_MIDDLE_S2_EVEN, ));
+__asm__(DW_5X5_S1(dory_dw_5x5_s1_wide, WIDE));
+#endif
 __asm__(DW_SPLIT4(dory_dw_split4));
 __asm__(DW_FILL(dory_dw_fill));
 /* clang-format on */

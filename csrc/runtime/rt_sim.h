@@ -100,7 +100,7 @@ static inline void drt_live(int space, const void *base, uint32_t bytes, const u
   if (space != 1) return;
   const uint32_t from = kept ? ranges[0] : bytes, to = kept ? ranges[0] + ranges[1] : bytes;
   (void)drt_trap(ISS_POISON, (uint32_t)base, from, 0, 0, 0, 0, 0);
-  (void)drt_trap(ISS_POISON, (uint32_t)base + to, bytes - to, 0, 0, 0, 0, 0);
+  if (to < bytes) (void)drt_trap(ISS_POISON, (uint32_t)base + to, bytes - to, 0, 0, 0, 0, 0);
 }
 
 /* A layer's output: the simulator hands the bytes to its caller. */

@@ -76,11 +76,18 @@ def application(
     files.update(_sources(plan))
     kernels = sorted(Path(f).name for f in files if f.startswith("kernels/") and f.endswith(".c"))
     data = sorted(Path(f).name for f in files if f.startswith("data/") and f.endswith(".bin"))
-    kinds = {"deep": any(x.depth for x in plan.layers), "subbyte": any(x.subbyte for x in plan.layers)}
-    build = {**shared, **kinds, "kernels": kernels, "data": data}
+    build = {**shared, "deep": any(x.depth for x in plan.layers), "kernels": kernels, "data": data}
+    build["defines"] = defines(plan)
     for name, template in (("Makefile", "gap8.mk"), ("host.mk", "host.mk"), ("sim.mk", "sim.mk")):
         files[name] = _render(env, template, build)
     return dict(sorted(files.items()))
+
+
+def defines(plan: Plan) -> list[str]:
+    """What of the kernels and the runtime this network needs."""
+    subbyte = any(x.subbyte for x in plan.layers)
+    wide = any(x.op == "depthwise" and "wide" in x.form for x in plan.layers)
+    return ["DORY_SUBBYTE"] * subbyte + ["DORY_DW_NO_WIDE"] * (not wide)
 
 
 def _environment() -> jinja2.Environment:

@@ -194,6 +194,10 @@ class Layer(ABC, Generic[A]):
         """The same layer in the way that its kernel is faster with."""
         return attrs
 
+    def code_bytes(self, attrs: A) -> int:
+        """Bytes of the kernel's code for such a layer."""
+        return self.code
+
     def weights(self, attrs: A) -> PackedWeights | None:
         """Constants that live in L2/L3, packed for the kernel; None when there are none."""
         return None

@@ -30,6 +30,9 @@ from dory.layers.depthwise_cost import band_rows, plane_scratch
 from dory.layers.rescale import FORMS, Rescale
 from dory.plan import LayerPlan, Unit
 
+WIDE_CODE = 4608
+"""Bytes of the assembly for channels in the wide form, which only networks that have some carry."""
+
 
 def pack_depthwise(weights: IntArray, rescales: Sequence[Rescale]) -> PackedWeights:
     """Weights [channels, KH, KW] and the constants of each channel, in groups of 4 channels."""
@@ -77,6 +80,9 @@ class Depthwise(Layer[ConvAttrs]):
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
         w = attrs.weights[..., 0]
         return pack_depthwise(w.transpose(0, 2, 1) if attrs.turned else w, attrs.rescales)
+
+    def code_bytes(self, attrs: ConvAttrs) -> int:
+        return self.code + WIDE_CODE * any(r.form == "wide" for r in attrs.rescales)
 
     def tuned(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> ConvAttrs:
         """Turned where strips along the columns hold fewer surplus outputs."""

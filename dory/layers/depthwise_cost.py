@@ -54,7 +54,7 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         cores.append(_core(item, start, end, partial, c % GROUP))
     return (
         1.0,
-        *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 100, 45, 34, 50, 5, 13, 50, 80, 120, 5, 10, 2, 5, 3)),
+        *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 100, 45, 34, 50, 58, 5, 13, 50, 80, 120, 5, 10, 2, 5, 3)),
     )
 
 
@@ -152,7 +152,7 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
     across = each * -(-item.width // 4)
     strips = across * ((items - lasts) * item.fast + lasts * item.last_fast)
     slow, outputs = each * item.width * slow_rows, each * item.width * (slow_rows + quick_rows)
-    any_way = slow + (outputs - slow) * (wide + exact)
+    any_way = slow + (outputs - slow) * exact
     return (
         items,
         entered,
@@ -162,15 +162,16 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
         by_bytes * rows_in * item.columns,
         channels,
         # Channels of one form in a row share a call; a form is followed by the other one as often as they are mixed.
-        items * (1 + 6 * narrow * mul15),
-        strips * (narrow + mul15),
+        items * (1 + 6 * (narrow * mul15 + narrow * wide + mul15 * wide)),
+        strips * (1 - exact),
         across * quick_rows * narrow,
         across * quick_rows * mul15,
+        across * quick_rows * wide,
         across * quick_rows * item.shifted,
         where(strip, outputs - slow, 0),
         slow * narrow,
         slow * mul15,
-        outputs * (wide + exact),
+        slow * wide + outputs * exact,
         any_way * item.columns_of_words,
         any_way * item.words,
         # Words of padding: beside the input, and above and below it.

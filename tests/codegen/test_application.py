@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dory import frontend, reference, targets
-from dory.codegen.app import application, comment_safe
+from dory.codegen.app import application, comment_safe, defines
 from dory.pipeline import example_inputs
 from dory.plan import Plan
 from dory.testing.networks import NETWORKS
@@ -76,12 +76,12 @@ def test_compiles_for_the_chip_and_fits_the_reserved_code(name: str, tmp_path: P
     runtime = ("dory_engine", "dory_stream", "rt_gap8", "device_gap8", "dory_crc32")
     sources += [f"runtime/{name}.c" for name in runtime]
     include = ["-Iinclude", "-Ikernels", "-Iruntime", f"-I{HERE / 'pmsis'}"]
-    defines = ["-DDORY_RT_GAP8", "-DDORY_CORES=8", "-DDORY_VERBOSE", "-DDORY_XPULP_INSN", "-DDORY_FC_HZ=100000000"]
-    defines += ["-DDORY_SUBBYTE"] if any(layer.subbyte for layer in plan.layers) else []
+    always = ("DORY_RT_GAP8", "DORY_CORES=8", "DORY_VERBOSE", "DORY_XPULP_INSN", "DORY_FC_HZ=100000000")
+    flags = [f"-D{name}" for name in (*always, *defines(plan))]
     objects = []
     for source in sources:
         objects.append(source.replace("/", "_") + ".o")
-        command = [RISCV, *FLAGS, *defines, *include, "-c", source, "-o", objects[-1]]
+        command = [RISCV, *FLAGS, *flags, *include, "-c", source, "-o", objects[-1]]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     sizes = subprocess.run(

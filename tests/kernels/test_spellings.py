@@ -16,6 +16,7 @@ from harness import HERE, KERNELS, RUNTIME, Harness, sources
 from jobs import CONV3X3, POINTWISE, run_concat, run_conv, run_depthwise, run_linear
 
 from dory.layers import LAYERS, subbyte
+from dory.layers.depthwise import WIDE_CODE
 
 RISCV = "riscv64-unknown-elf-"
 RV32 = ["-march=rv32imc", "-mabi=ilp32", "-misa-spec=2.2", "-ffreestanding", "-DDORY_XPULP_INSN"]
@@ -50,10 +51,15 @@ def test_kernels_compile_for_rv32_and_fit_a_worker_s_stack(tmp_path: Path) -> No
 @riscv
 def test_kernels_fit_the_code_that_is_reserved_for_them(tmp_path: Path) -> None:
     for layer in LAYERS.values():
-        out = tmp_path / f"{layer.kernel}.o"
-        compile_object(KERNELS / f"{layer.kernel}.c", out)
-        sizes = subprocess.run([f"{RISCV}size", str(out)], check=True, capture_output=True, text=True).stdout
-        assert int(sizes.splitlines()[1].split()[3]) <= layer.code, layer.op
+        assert object_bytes(tmp_path, layer.kernel, "-DDORY_DW_NO_WIDE") <= layer.code, layer.op
+    assert object_bytes(tmp_path, "dory_depthwise") <= LAYERS["depthwise"].code + WIDE_CODE
+
+
+def object_bytes(folder: Path, kernel: str, *flags: str) -> int:
+    out = folder / f"{kernel}.o"
+    compile_object(KERNELS / f"{kernel}.c", out, *flags)
+    sizes = subprocess.run([f"{RISCV}size", str(out)], check=True, capture_output=True, text=True).stdout
+    return int(sizes.splitlines()[1].split()[3])
 
 
 @riscv
