@@ -70,7 +70,9 @@ def lut_row(name: str, size: int) -> Row:
     """A table; work is outputs."""
     rng = np.random.default_rng(7)
     x, table = rng.integers(0, 256, size), rng.integers(0, 256, 256)
-    job = Job("lut", ["x", "t", "y", size], {"x": as_bytes(x), "t": as_bytes(table)}, {"y": size}, name=name, work=size)
+    job = Job(
+        "lut", ["x", "t", "y", size, 0], {"x": as_bytes(x), "t": as_bytes(table)}, {"y": size}, name=name, work=size
+    )
     return Row(name, 0, 0, job, table[x])
 
 

@@ -145,12 +145,14 @@ typedef struct {
   dory_clip_t clip;
 } dory_avgpool_args_t;
 
-/* dory_lut: y[i] = table[x[i]], 256 entries. */
+/* dory_lut: y[i] = table[x[i]], 256 entries. Core i reads the table at table + i * step: copies that begin one bank after the
+ * other keep cores with equal data from waiting for each other; step 0 is one table for all. */
 typedef struct {
   const uint8_t *restrict x;
   const uint8_t *restrict table;
   uint8_t *restrict y;
   int32_t size;
+  int32_t step;
 } dory_lut_args_t;
 
 /* dory_pad: copies an h_in x w_in x c tile to (pad_t, pad_l) of an h_out x w_out x c tile, the rest is value. */

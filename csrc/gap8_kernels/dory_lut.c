@@ -29,6 +29,7 @@ void dory_lut(const void *args) {
   const dory_lut_args_t *a = args;
   const dory_share_t share = dory_share((a->size + 3) / 4);
   const int32_t to = dory_lesser(4 * share.to, a->size), words = (to - 4 * share.from) / 4;
-  look_up_words(a->table, a->x + 4 * share.from, a->y + 4 * share.from, words);
-  for (int32_t i = 4 * (share.from + words); i < to; i++) a->y[i] = a->table[a->x[i]];
+  const uint8_t *const table = a->table + drt_core_id() * a->step;
+  look_up_words(table, a->x + 4 * share.from, a->y + 4 * share.from, words);
+  for (int32_t i = 4 * (share.from + words); i < to; i++) a->y[i] = table[a->x[i]];
 }

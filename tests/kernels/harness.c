@@ -179,7 +179,8 @@ static uint32_t avgpool(job_t *j) {
 }
 
 static uint32_t lut(job_t *j) {
-  const dory_lut_args_t a = {.x = j->inputs[0].at, .table = j->inputs[1].at, .y = j->y.at, .size = (int32_t)j->y.bytes};
+  dory_lut_args_t a = {.x = j->inputs[0].at, .table = j->inputs[1].at, .y = j->y.at, .size = (int32_t)j->y.bytes};
+  a.step = next(j);
   fork_team(j, dory_lut, &a);
   return 0;
 }

@@ -15,6 +15,7 @@ from dory.layers import LAYERS, Layer
 from dory.layers.base import TileShape
 from dory.layers.conv import ConvAttrs
 from dory.layers.linear import LinearAttrs
+from dory.layers.lut import STEP, LutAttrs
 from dory.layers.rescale import FORMS
 
 Ints = NDArray[np.int64]
@@ -257,7 +258,10 @@ def run_avgpool(call: Callable[..., Any], seed: int, win: Sliding, c: int, cores
 def run_lut(call: Callable[..., Any], seed: int, size: int, cores: int) -> None:
     rng = np.random.default_rng(seed)
     x, table = rng.integers(0, 256, size, np.uint8), rng.integers(0, 256, 256, np.uint8)
-    _, y = call("lut", [], [x, table], size, cores)
+    _, y = call("lut", [0], [x, table], size, cores)
+    assert np.array_equal(y, table[x])
+    spread = LAYERS["lut"].weights(LutAttrs(table.astype(np.int64), "any", True))
+    _, y = call("lut", [STEP], [x, np.frombuffer(spread.data, np.uint8)], size, cores)
     assert np.array_equal(y, table[x])
 
 

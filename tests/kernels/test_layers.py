@@ -268,7 +268,7 @@ def lut(call: Call, rng: np.random.Generator) -> None:
     layer, attrs = LAYERS["lut"], LutAttrs(rng.integers(0, 256, 256), "any")
     x, packed = some_bytes(rng, (*some_size(rng), int(rng.choice(CHANNELS)))), layer.weights(attrs)
     assert packed is not None
-    _, y = call("lut", [], [as_bytes(x), np.frombuffer(packed.data, np.uint8)], x.size, CORES)
+    _, y = call("lut", [0], [as_bytes(x), np.frombuffer(packed.data, np.uint8)], x.size, CORES)
     compare(y, layer.reference(attrs, [x]).reshape(-1))
 
 
