@@ -71,7 +71,7 @@ def _with_larger_stripes(
             tried = [*layers[:i], larger, *layers[i + 1 :]]
             if larger.stripe_rows == layer.stripe_rows or peak(blocks_of(graph, tried, choice)) > l2:
                 continue
-            packed = pack(blocks_of(graph, tried, choice), l2)
+            packed = pack(blocks_of(graph, tried, choice), l2, search=False)
             if packed is not None:
                 layers, offsets = tried, packed
                 break

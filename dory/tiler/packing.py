@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ALIGN = 8  # bytes; block sizes are multiples of it
@@ -24,11 +24,22 @@ def lower_bound(blocks: Sequence[Block]) -> int:
     return max((sum(b.bytes for b in blocks if b.first <= s <= b.last) for s in {b.first for b in blocks}), default=0)
 
 
-def greedy(blocks: Sequence[Block]) -> dict[str, int]:
-    """Lowest free offset for each block, largest blocks first; deterministic."""
+Order = Callable[[Block], tuple[int, int]]
+ORDERS: Sequence[Order] = (
+    lambda b: (-b.bytes, b.first),
+    lambda b: (-b.bytes * (b.last - b.first + 1), b.first),
+    lambda b: (b.first - b.last, -b.bytes),
+    lambda b: (b.first, -b.bytes),
+    lambda b: (-b.last, -b.bytes),
+)
+"""In which blocks are placed greedily: the largest first; by bytes times steps; the longest first; from either end."""
+
+
+def greedy(blocks: Sequence[Block], order: Order = ORDERS[0]) -> dict[str, int]:
+    """Lowest free offset for each block, in an order; deterministic."""
     offsets: dict[str, int] = {}
     placed: list[Block] = []
-    for block in sorted(blocks, key=lambda b: (-b.bytes, b.first, b.name)):
+    for block in sorted(blocks, key=lambda b: (*order(b), b.name)):
         busy = sorted(
             (offsets[p.name], offsets[p.name] + p.bytes)
             for p in placed
@@ -49,15 +60,18 @@ def height(blocks: Sequence[Block], offsets: dict[str, int]) -> int:
     return max((offsets[b.name] + b.bytes for b in blocks), default=0)
 
 
-def pack(blocks: Sequence[Block], capacity: int) -> dict[str, int] | None:
+def pack(blocks: Sequence[Block], capacity: int, search: bool = True) -> dict[str, int] | None:
     """Offsets within `capacity` bytes, or None when none exist (or none were found in SOLVER_SECONDS).
 
     The solver gets one NoOverlap per step in which a set of blocks lives, in units of 8 bytes.
     """
-    offsets = greedy(blocks)
-    if height(blocks, offsets) <= capacity:
-        return offsets
     if lower_bound(blocks) > capacity:
+        return None
+    for order in ORDERS:
+        offsets = greedy(blocks, order)
+        if height(blocks, offsets) <= capacity:
+            return offsets
+    if not search:
         return None
     import cpmpy as cp  # half a second: only when greedy is not enough
 

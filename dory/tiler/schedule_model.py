@@ -20,8 +20,15 @@ from dory.tiler.packing import Block
 UNIT = 256  # cycles
 READ_CYCLES = 1000  # start of a transfer (hardware notes: hand-over to the controller and the law's constant)
 CYCLES_PER_BYTE = 1.3
-EFFORTS = (0.3, 3.0, 30.0)
+EFFORTS = (0.1, 3.0, 30.0)
 """Deterministic time of the solver, the same choice on every machine: more where less finds nothing."""
+PROOF = 0.1
+"""The same for a bound of what is possible, where the first search has not proved its own."""
+
+
+FINER = 16
+"""A UNIT of the end outweighs so many of transfers of spilled tensors, which cost more than their time: rows are read
+twice, and tiles are as low as stripes."""
 
 
 def transfer(size: float, reads: int = 1) -> int:
@@ -73,48 +80,66 @@ class _Model:
         """Solve; None when there is no solution, or none was found with the last effort."""
         if not self.fits:
             return None
-        self.model.minimize(self.end)
+        spills = [transfer(self.graph.tensors[t].nbytes) * v for t, v in self.spill.items()]
+        self.model.minimize(FINER * self.end + self.cp.sum(spills or [0]))
         for effort in EFFORTS:
-            solver = self.cp.SolverLookup.get("ortools", self.model)
-            # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
-            quiet = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False}
-            if solver.solve(max_deterministic_time=effort, **quiet):
-                break
+            solver = self._solver(effort)
             if solver.status().exitstatus.name == "UNSATISFIABLE":
                 return None
+            if solver.status().exitstatus.name in ("OPTIMAL", "FEASIBLE"):
+                break
         else:
             return None
-        least = max(float(solver.ort_solver.best_objective_bound), 1.0)
-        gap = max(float(solver.objective_value()) - least, 0.0) / least
         weights = tuple(
             next(o for o, v in zip(options, pick, strict=True) if v.value())
             for options, pick in zip(self.options, self.pick, strict=True)
         )
-        return Choice(weights, frozenset(t for t, v in self.spill.items() if v.value()), gap)
+        spilled = frozenset(t for t, v in self.spill.items() if v.value())
+        return Choice(weights, spilled, self._gap(solver))  # whose own run gives the variables other values
+
+    def _solver(self, effort: float, **options: Any) -> Any:
+        """After a run. Probing takes longer here than the search."""
+        solver = self.cp.SolverLookup.get("ortools", self.model)
+        # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
+        quiet = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False, "cp_model_probing_level": 0}
+        solver.solve(max_deterministic_time=effort, **quiet, **options)
+        return solver
+
+    def _gap(self, solver: Any) -> float:
+        """How far the solution is above what is possible, as a share of that."""
+        found, least = float(solver.objective_value()), float(solver.ort_solver.best_objective_bound)
+        if least < found:
+            proof = self._solver(PROOF, linearization_level=0, use_objective_lb_search=True)
+            least = max(least, float(proof.ort_solver.best_objective_bound))
+        least = max(least, 1.0)
+        return max(found - least, 0.0) / least
 
     def _memory(self, l2: int) -> bool:
         """One option per layer, and at every step all live blocks within l2 bytes; False if that is impossible."""
         n = len(self.layers)
-        usage: list[Any] = [0] * (n + 2)  # by step, shifted by one for step -1
+        # By step, shifted by one for step -1: (bytes, whether they live there). Sums of a list are built at once.
+        usage: list[list[tuple[int, Any]]] = [[] for _ in range(n + 2)]
+        always = [0] * (n + 2)
         for i, layer in enumerate(self.layers):
             self.model += self.cp.sum(self.pick[i]) == 1
             for option, chosen in zip(self.options[i], self.pick[i], strict=True):
                 block = weight_block(i, layer, option, n)
                 for s in range(block.first, block.last + 1) if block else ():
-                    usage[s + 1] += block.bytes * chosen if block else 0
+                    usage[s + 1].append((block.bytes if block else 0, chosen))
             for label, t in layer.operands:
                 if t in self.spill:
-                    usage[i + 1] += stripe_block(i, layer, label).bytes * self.spill[t]
+                    usage[i + 1].append((stripe_block(i, layer, label).bytes, self.spill[t]))
         for t, tensor in self.graph.tensors.items():
             first, last = lifetime(self.graph, t)
             for s in range(first, last + 1):
-                usage[s + 1] += guarded(tensor.nbytes) * ((1 - self.spill[t]) if t in self.spill else 1)
-        for u in usage:
-            if isinstance(u, int):
-                if u > l2:
-                    return False
-            else:
-                self.model += u <= l2
+                always[s + 1] += guarded(tensor.nbytes)
+                if t in self.spill:
+                    usage[s + 1].append((-guarded(tensor.nbytes), self.spill[t]))
+        for terms, least in zip(usage, always, strict=True):
+            if terms:
+                self.model += self.cp.sum([size * there for size, there in terms]) <= l2 - least
+            elif least > l2:
+                return False
         return True
 
     def _times(self) -> Any:
