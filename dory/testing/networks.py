@@ -204,6 +204,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
         "mobilenet_v1_1.0_224": Network(mobilenet_v1, {"width": 1.0, "resolution": 224}),
         "mobilenet_v1_0.25_96": Network(mobilenet_v1, {"width": 0.25, "resolution": 96, "classes": 2}),
         "mobilenet_v2_1.0_128": Network(mobilenet_v2, {"width": 1.0, "resolution": 128}),
+        "mobilenet_v2_1.0_224": Network(mobilenet_v2, {"width": 1.0, "resolution": 224}),
         "mobilenet_v2_0.35_96": Network(mobilenet_v2, {"width": 0.35, "resolution": 96, "classes": 10}),
         "mobilenet_v2_block": Network(mobilenet_v2_block),
         "resnet8": Network(resnet8),

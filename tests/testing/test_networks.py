@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from dory.testing.networks import NETWORKS, sample_input
 from dory.testing.qdq_builder import QdqBuilder
 
-_LARGE = {"resnet18_224", "mobilenet_v1_1.0_224"}
+_LARGE = {"resnet18_224", "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224"}
 _NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in _LARGE else n for n in NETWORKS]
 # They have few levels by nature.
 _NARROW = {"Sign", "Floor", "Ceil", "Round"}
