@@ -13,7 +13,9 @@ from dory.layers import LAYERS
 from dory.layers.base import TileShape
 from dory.layers.conv import ConvAttrs
 from dory.layers.rescale import FORMS
-from dory.testing.kernel_runs import CORES, Job
+from dory.testing.kernel_runs import CORES, GUARD, L1_BYTES, STACKS, Job
+
+ROOM = L1_BYTES - STACKS - 5 * (GUARD + 3)  # for operands and scratch
 
 
 def conv_row(
@@ -40,10 +42,14 @@ def conv_row(
     bias, requant = requant_for(rng, sums, form)
     attrs = ConvAttrs(window, w, bias, requant, int(rng.integers(0, 256)) if any(pad) else 0)
     out = layer.out_shape(attrs, [hwc])
+    padded = layer.padded(attrs) or attrs
+    scratch = layer.scratch_bytes(padded, TileShape(out, (hwc,)), CORES)
+    if x.size + len(packed(layer, attrs)) + int(np.prod(out)) + scratch <= ROOM:
+        attrs = padded
     scratch = layer.scratch_bytes(attrs, TileShape(out, (hwc,)), CORES)
     used = layer.constants(attrs)["form"]
     fields = ["x", "w", "y", "scratch", *hwc, *out, *kernel, *stride_hw, 1, 1, *pad, attrs.pad_value]
-    fields += [FORMS.index(used), requant.zero_point, requant.lo, requant.hi]
+    fields += [FORMS.index(used), int(attrs.padded or not any(pad)), requant.zero_point, requant.lo, requant.hi]
     inputs = {"x": as_bytes(x), "w": packed(layer, attrs)}
     spaces = {"y": int(np.prod(out)), "scratch": scratch}
     job = Job("conv", fields, inputs, spaces, name=name, work=layer.macs(attrs, [hwc]))

@@ -149,10 +149,10 @@ class LayerPlan:
     """One layer: tiles of `tile` (h, w, c) outputs in L1, inside stripes of stripe_rows output rows.
 
     form is how sums become outputs (dory.layers.rescale; "" where nothing is rescaled by a form). turned: the kernel
-    takes a tile's columns for its rows. depth: input channels of a step, where a tile adds them up in several (0: all
-    at once). predicted: cycles that the tile was chosen for, operands in L2 or kept in L1. gap: how far they may be
-    above the optimum, as a share of it. stored: the output goes to L2; not so where it is kept and nothing else wants
-    it.
+    takes a tile's columns for its rows. padded: it copies tiles with their padding first. depth: input channels of a
+    step, where a tile adds them up in several (0: all at once). predicted: cycles that the tile was chosen for,
+    operands in L2 or kept in L1. gap: how far they may be above the optimum, as a share of it. stored: the output goes
+    to L2; not so where it is kept and nothing else wants it.
     Order "weights" keeps a weight tile in L1 while the spatial tiles pass, "inputs" the other way round. `direct`
     layers run on L2 without tiles.
     """
@@ -173,6 +173,7 @@ class LayerPlan:
     l1: tuple[L1Buffer, ...]
     form: str = ""
     turned: bool = False
+    padded: bool = False
     depth: int = 0
     predicted: int = 0
     gap: float = 0.0

@@ -1,4 +1,4 @@
-/* Blocks of 4 output channels x 4 pixels: 24 instructions for 64 multiply-accumulates. To be included by one C file.
+/* Blocks of 4 output channels x 4 pixels: 24 instructions for 64 multiply-accumulates.
  *
  * Registers, all of them but sp: x5-x20 sums (pixel p, channel c in x(5 + 4p + c)), x21-x24 weights, x25 and x26
  * activations, x27 weight pointer (it streams weights and constants alike), x28 activation pointer of pixel 0, x29-x31
@@ -21,9 +21,10 @@ typedef struct {
   int32_t words;          /* 36: in a run; at least 2 in dory_pointwise_*, 1 in dory_runs_* */
   int32_t reach;          /* 40: largest output, hi - lo */
   const uint32_t *table;  /* 44: dory_runs_*: addresses of pixel 0 and offsets for each run, and one row more */
-  int32_t runs;           /* 48 */
+  int32_t runs;           /* 48: also of dory_rows_* */
   int32_t blocks;         /* 52: dory_pointwise_*: blocks of four pixels, >= 1, */
   int32_t x_step, y_step; /* 56, 60: and what they add to x and, after all groups, y */
+  int32_t x_jump;         /* 64: dory_rows_*: from the end of a run to the next one */
 } dory_blocks_t;
 
 /* clang-format off */
@@ -33,7 +34,7 @@ typedef struct {
 #define B_LI0(rd) "addi " #rd ", x0, 0\n"
 
 /* The frame: 15 saved registers, then 60: x or table, 64: reach, 68: y_back, 72: groups, 76: y_stride, 80: runs, 84: w,
- * 88: blocks, 92: the arguments, 96: free. */
+ * 88: blocks, 92: the arguments, 96-111: free. */
 #define B_SAVE                                                                                                       \
   "addi sp, sp, -112\n"                                                                                              \
   "sw x1, 0(sp)\nsw x3, 4(sp)\nsw x4, 8(sp)\nsw x8, 12(sp)\nsw x9, 16(sp)\nsw x18, 20(sp)\nsw x19, 24(sp)\n"         \
@@ -158,8 +159,9 @@ typedef struct {
 /* The loop count goes to x30; 30 and 21 instructions. */
 #define B5_COUNT "lw x30, 80(sp)\n"
 #define B5_FIRST B5_STEP(XP_DOTUSP_B, B5_COUNT)
-#define B5_BIASES                                                                                                     \
-  B5_COUNT XP_LW_POST(x5, 4, x31) XP_LW_POST(x6, 4, x31) XP_LW_POST(x7, 4, x31) XP_LW_POST(x8, 4, x31)                \
+#define B5_BIASES B5_COUNT B5_SUMS
+#define B5_SUMS                                                                                                       \
+  XP_LW_POST(x5, 4, x31) XP_LW_POST(x6, 4, x31) XP_LW_POST(x7, 4, x31) XP_LW_POST(x8, 4, x31)                         \
   B_MV(x9, x5) B_MV(x10, x6) B_MV(x11, x7) B_MV(x12, x8) B_MV(x13, x5) B_MV(x14, x6) B_MV(x15, x7) B_MV(x16, x8)      \
   B_MV(x17, x5) B_MV(x18, x6) B_MV(x19, x7) B_MV(x20, x8) B_MV(x21, x5) B_MV(x22, x6) B_MV(x23, x7) B_MV(x24, x8)
 
@@ -216,27 +218,6 @@ typedef struct {
   "bne x5, x0, 1b\n"                                                                                                  \
   B_LEAVE XP_FUNCTION_END(name)
 
-#ifndef DORY_BLOCK_MACROS_ONLY
-__asm__(B_POINTWISE(dory_pointwise_narrow, -1, B_STEP(XP_DOTUSP_B), B_NARROW, 124));
-__asm__(B_POINTWISE(dory_pointwise_mul15, 0, B_BIASES, B_MUL15, 132));
-__asm__(B_POINTWISE(dory_pointwise_wide, 0, B_BIASES, B_WIDE, 116));
-__asm__(B5_POINTWISE(dory_pointwise5_narrow, -1, B5_FIRST, B5_NARROW, 153));
-__asm__(B5_POINTWISE(dory_pointwise5_mul15, 0, B5_BIASES, B5_MUL15, 164));
-__asm__(B5_POINTWISE(dory_pointwise5_wide, 0, B5_BIASES, B5_WIDE, 144));
-__asm__(B_RUNS(dory_runs_narrow, B_ZEROS, B_NARROW));
-__asm__(B_RUNS(dory_runs_mul15, B_BIASES, B_MUL15));
-__asm__(B_RUNS(dory_runs_wide, B_BIASES, B_WIDE));
-#endif
 /* clang-format on */
-
-void dory_pointwise_narrow(const dory_blocks_t *b);
-void dory_pointwise_mul15(const dory_blocks_t *b);
-void dory_pointwise_wide(const dory_blocks_t *b);
-void dory_pointwise5_narrow(const dory_blocks_t *b);
-void dory_pointwise5_mul15(const dory_blocks_t *b);
-void dory_pointwise5_wide(const dory_blocks_t *b);
-void dory_runs_narrow(const dory_blocks_t *b);
-void dory_runs_mul15(const dory_blocks_t *b);
-void dory_runs_wide(const dory_blocks_t *b);
 
 #endif

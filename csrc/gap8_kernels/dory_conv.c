@@ -1,17 +1,21 @@
 /* Standard convolution, pointwise included.
  *
  * On the core: blocks of 4 channels x 4 or 5 pixels in assembly. Contiguous pixels of a 1x1 kernel are read in place,
- * in calls of many blocks. Few input channels, and few taps of them, are gathered into rows first. Otherwise a pixel
- * reads runs of contiguous words: one a kernel row inside the tensor, one a tap where columns lie outside (taps outside
- * read a run of padding). The work, blocks x channel groups or pixels, is cut into equal shares. */
+ * in calls of many blocks. Windows of whole words are read as rows at equal distances; where they reach outside, the
+ * tile is copied with its padding first. Few input channels are gathered into rows first, and so are few taps of
+ * layers without such a copy. Otherwise a pixel reads runs of contiguous words: one a kernel row inside the tensor, one
+ * a tap where columns lie outside (taps outside read a run of padding). The work, blocks x channel groups or pixels, is
+ * cut into equal shares. */
 #include "dory_conv_work.h"
 
-/* Flat: for each core the rows of some pixels, and two words that copies may run over. Otherwise a row of padding, one
- * pixel, and for each core the addresses of up to one run a tap of four pixels, and 16 bytes more. */
+/* The copy with padding, and behind it, unless windows are read as rows: flat, for each core the rows of some pixels,
+ * and two words that copies may run over; otherwise a row of padding, one pixel, and for each core the addresses of up
+ * to one run a tap of four pixels, and 16 bytes more. */
 uint32_t dory_conv_scratch(const dory_conv_args_t *a, int32_t cores) {
   const int32_t k4 = k4_of(a);
-  if (is_flat(a)) return (uint32_t)(cores * (flat_pixels(k4) * k4 + 8));
-  return (uint32_t)((a->win.kernel_w + 1) * round4(a->c_in) + cores * 16 * (taps_of(a) + 1));
+  if (is_rows(a)) return (uint32_t)padded_bytes(a);
+  if (is_flat(a)) return (uint32_t)(padded_bytes(a) + cores * (flat_pixels(k4) * k4 + 8));
+  return (uint32_t)(padded_bytes(a) + (a->win.kernel_w + 1) * round4(a->c_in) + cores * 16 * (taps_of(a) + 1));
 }
 
 /* The plain twin, and the exact form. */
@@ -54,6 +58,8 @@ DORY_OUT_OF_LINE void plain(const dory_conv_args_t *a) {
 void dory_conv(const void *args) { plain(args); }
 #else
 #include "dory_conv_gather.h"
+#include "dory_conv_pad.h"
+#include "dory_conv_rows.h"
 #include "dory_conv_runs.h"
 
 /* Channel groups [g0, g1) of the four pixels from p0 on; of the last block of few pixels only some exist. The last
@@ -83,22 +89,14 @@ DORY_OUT_OF_LINE void run_groups(work_t *k, int32_t p0, int32_t g0, int32_t g1) 
   }
 }
 
-/* Whether every tap of every pixel lies inside the tensor. */
-DORY_OUT_OF_LINE int all_inside(const dory_conv_args_t *a) {
-  const dory_window_t *win = &a->win;
-  return win->pad_t == 0 && win->pad_l == 0 &&
-         (a->h_out - 1) * win->stride_h + (win->kernel_h - 1) * win->dil_h < a->h_in &&
-         (a->w_out - 1) * win->stride_w + (win->kernel_w - 1) * win->dil_w < a->w_in;
-}
-
-/* 1x1 without padding: pixels are read in place. */
+/* Windows inside the tensor: pixels are read in place. */
 static void point_at(work_t *k, int32_t p0) {
   const dory_conv_args_t *a = k->a;
   corners_t c;
   corners_of(k, p0, &c);
-  const int32_t first = (c.y[0] * a->w_in + c.x[0]) * a->c_in;
+  const int32_t first = c.y[0] * k->pitch + c.x[0] * a->c_in;
   k->b.x = a->x + first;
-  for (int32_t i = 1; i < 4; i++) k->b.offset[i - 1] = (c.y[i] * a->w_in + c.x[i]) * a->c_in - first;
+  for (int32_t i = 1; i < 4; i++) k->b.offset[i - 1] = c.y[i] * k->pitch + c.x[i] * a->c_in - first;
 }
 
 /* The output's lower limit, where it isn't 0, is added at last. */
@@ -111,11 +109,15 @@ DORY_OUT_OF_LINE void add_low(const dory_conv_args_t *a) {
 /* The functions of a form; not from tables, which would lie in L2. */
 #define BY_FORM(kind) (form == DORY_NARROW ? kind##_narrow : form == DORY_MUL15 ? kind##_mul15 : kind##_wide)
 
-static block_fn_t pointwise(int32_t form) { return BY_FORM(dory_pointwise); }
+static block_fn_t *pointwise(int32_t form) { return BY_FORM(dory_pointwise); }
 
-static block_fn_t pointwise5(int32_t form) { return BY_FORM(dory_pointwise5); }
+static block_fn_t *pointwise5(int32_t form) { return BY_FORM(dory_pointwise5); }
 
-static block_fn_t runs(int32_t form) { return BY_FORM(dory_runs); }
+static block_fn_t *rows(int32_t form) { return BY_FORM(dory_rows); }
+
+static block_fn_t *rows5(int32_t form) { return BY_FORM(dory_rows5); }
+
+static block_fn_t *runs(int32_t form) { return BY_FORM(dory_runs); }
 
 DORY_OUT_OF_LINE void run_share(work_t *k, runs_t *r, int flat) {
   const int32_t blocks = (k->pixels + 3) / 4;
@@ -140,7 +142,7 @@ DORY_OUT_OF_LINE void run_share(work_t *k, runs_t *r, int flat) {
 
 /* Blocks of contiguous pixels: `size` of them from the pixel `first` on, `count` blocks. */
 typedef struct {
-  block_fn_t run;
+  block_fn_t *run;
   int32_t size, first, count;
 } stretch_t;
 
@@ -190,7 +192,7 @@ DORY_OUT_OF_LINE void run_last_group(work_t *k) {
   const dory_share_t share = dory_share((k->pixels + 3) / 4);
   for (int32_t block = share.from; block < share.to; block++) {
     const int32_t p0 = dory_lesser(4 * block, k->pixels - 4);
-    k->b.x = k->a->x + p0 * k->a->c_in;
+    point_at(k, p0);
     run_groups(k, p0, k->groups - 1, k->groups);
   }
 }
@@ -202,15 +204,12 @@ DORY_OUT_OF_LINE int run_contiguous(work_t *k) {
   const stretch_t s5 = {pointwise5(form), 5, 0, fives}, s4 = {pointwise(form), 4, 5 * fives, fours};
   run_stretch(k, &s5);
   run_stretch(k, &s4);
-  if (k->a->c_out % 4) {
-    k->b.offset[0] = k->a->c_in, k->b.offset[1] = 2 * k->a->c_in, k->b.offset[2] = 3 * k->a->c_in;
-    run_last_group(k);
-  }
+  if (k->a->c_out % 4) run_last_group(k);
   return 1;
 }
 
 /* Gathered pixels, as many as there is room for at a time: count blocks of `size` pixels from p0 on. */
-DORY_OUT_OF_LINE void run_rows(work_t *k, block_fn_t run, int32_t size, int32_t p0, int32_t count) {
+DORY_OUT_OF_LINE void run_rows(work_t *k, block_fn_t *run, int32_t size, int32_t p0, int32_t count) {
   const dory_conv_args_t *a = k->a;
   const int32_t k4 = 4 * k->words, at_once = flat_pixels(k4) / FIVE;
   k->b.offset[0] = k4;
@@ -245,19 +244,61 @@ static int is_contiguous(const dory_conv_args_t *a) {
   return taps_of(a) == 1 && a->win.stride_h == 1 && a->win.stride_w == 1 && all_inside(a) && a->w_out == a->w_in;
 }
 
-void dory_conv(const void *args) {
-  const dory_conv_args_t *a = args;
-  if (a->form == DORY_EXACT) {
-    plain(a);
-    return;
+/* Windows inside the tensor, each a few rows of words. */
+static void run_windows(work_t *k, runs_t *r) {
+  const dory_conv_args_t *a = k->a;
+  const int32_t form = a->form, run = a->win.kernel_w * a->c_in;
+  k->b.runs = a->win.kernel_h;
+  k->b.words = run / 4;
+  k->b.x_jump = a->win.dil_h * k->pitch - run;
+  k->run = rows(form);
+  if (run_in_rows(k, a->c_out / 4, rows5(form), rows(form))) {
+    if (a->c_out % 4) run_last_group(k);
+  } else {
+    run_share(k, r, 0);
   }
+}
+
+/* 1x1 without padding; 0 where the pixels don't come out even. */
+static int run_points(work_t *k) {
+  const dory_conv_args_t *a = k->a;
+  if (is_contiguous(a)) return run_contiguous(k);
+  if (!run_in_rows(k, a->c_out / 4, pointwise5(a->form), pointwise(a->form))) return 0;
+  if (a->c_out % 4) run_last_group(k);
+  return 1;
+}
+
+/* Other pixels are gathered, read through tables, or alone. */
+static void run_any(work_t *k, runs_t *r) {
+  const dory_conv_args_t *a = k->a;
   const int flat = is_flat(a);
+  const int32_t k4 = 4 * k->words;
+  k->run = pointwise(a->form);
+  if (flat) {
+    prepare_gather(k);
+    k->b.x = k->rows;
+    k->b.offset[0] = k4, k->b.offset[1] = 2 * k4, k->b.offset[2] = 3 * k4;
+  } else if (taps_of(a) > 1 || a->c_in % 4 || a->c_in < 8 || !all_inside(a)) {
+    prepare_runs(k, r);
+    k->run = runs(a->form);
+    k->b.table = r->table;
+  }
+  if (flat && a->c_out % 4 == 0 && k->pixels >= 12 * drt_core_count()) {
+    run_gathered(k);
+  } else if (flat || r->table || !run_points(k)) {
+    run_share(k, r, flat);
+  }
+}
+
+/* `pitch` bytes from row to row of the input; in_rows: all windows lie inside. */
+DORY_OUT_OF_LINE void convolve(const dory_conv_args_t *a, int32_t pitch, int in_rows) {
   const int32_t k4 = k4_of(a);
   /* Not cleared: that takes as long as the rest. */
   work_t k;
   runs_t r;
   k.a = a;
   k.w = a->w;
+  k.pitch = pitch;
   k.pixels = a->h_out * a->w_out;
   k.groups = (a->c_out + 3) / 4;
   k.b.runs = k.b.x_step = k.b.y_step = 0;
@@ -266,21 +307,28 @@ void dory_conv(const void *args) {
   k.b.reach = a->clip.hi - a->clip.lo;
   k.b.blocks = 1;
   k.b.words = k.words = k4 / 4;
-  k.run = pointwise(a->form);
-  if (flat) {
-    prepare_gather(&k);
-    k.b.x = k.rows;
-    k.b.offset[0] = k4, k.b.offset[1] = 2 * k4, k.b.offset[2] = 3 * k4;
-  } else if (taps_of(a) > 1 || a->c_in % 4 || a->c_in < 8 || !all_inside(a)) {
-    prepare_runs(&k, &r);
-    k.run = runs(a->form);
-    k.b.table = r.table;
-  }
-  if (flat && a->c_out % 4 == 0 && k.pixels >= 12 * drt_core_count()) {
-    run_gathered(&k);
-  } else if (flat || r.table || !is_contiguous(a) || !run_contiguous(&k)) {
-    run_share(&k, &r, flat);
+  if (in_rows) {
+    run_windows(&k, &r);
+  } else {
+    run_any(&k, &r);
   }
   if (a->clip.lo) add_low(a);
+}
+
+DORY_OUT_OF_LINE void convolve_copy(const dory_conv_args_t *a) {
+  dory_conv_args_t padded;
+  const int32_t pitch = pad_tile(a, &padded);
+  convolve(&padded, pitch, is_rows(a));
+}
+
+void dory_conv(const void *args) {
+  const dory_conv_args_t *a = args;
+  if (a->form == DORY_EXACT) {
+    plain(a);
+  } else if (padded_bytes(a)) {
+    convolve_copy(a);
+  } else {
+    convolve(a, a->w_in * a->c_in, is_rows(a));
+  }
 }
 #endif

@@ -3,7 +3,6 @@
  *
  * A unit is four pixels x four channels, 16 sums in a row; the last four pixels end with the tile. A core has the same
  * units in every step. On the core, pixels are read as runs of contiguous words, see dory_conv_runs.h. */
-#define DORY_BLOCK_MACROS_ONLY
 #include "dory_conv_work.h"
 
 /* As dory_conv_scratch where pixels are read in place. */

@@ -13,7 +13,7 @@ static inline int32_t k_of(const dory_conv_args_t *a) { return taps_of(a) * a->c
 
 enum { FLAT_CHANNELS = 16, FLAT_K = 320, FIVE = 5 };
 
-/* Whether the input is gathered first, into rows of all of K without gaps. Otherwise every tap's channels are filled up
+/* Whether the input is gathered first, if it isn't read in place, into rows of all of K without gaps. Otherwise every tap's channels are filled up
  * to whole words, and read where they are. */
 static inline int is_flat(const dory_conv_args_t *a) {
   if (a->c_in % 4) return a->c_in <= FLAT_CHANNELS;
@@ -25,20 +25,48 @@ static inline int32_t k4_of(const dory_conv_args_t *a) {
   return k_of(a) > 4 ? round4(k_of(a)) : 8; /* a pixel has at least two words */
 }
 
+static inline int32_t greater(int32_t a, int32_t b) { return a > b ? a : b; }
+
+/* Whether every tap of every pixel lies inside the tensor. */
+DORY_OUT_OF_LINE int all_inside(const dory_conv_args_t *a) {
+  const dory_window_t *win = &a->win;
+  return win->pad_t == 0 && win->pad_l == 0 &&
+         (a->h_out - 1) * win->stride_h + (win->kernel_h - 1) * win->dil_h < a->h_in &&
+         (a->w_out - 1) * win->stride_w + (win->kernel_w - 1) * win->dil_w < a->w_in;
+}
+
+/* Rows and columns of a copy with padding: all that the windows read; columns of four outputs at least, and as many as
+ * make rows begin on words. */
+static inline int32_t padded_rows(const dory_conv_args_t *a) {
+  return (a->h_out - 1) * a->win.stride_h + (a->win.kernel_h - 1) * a->win.dil_h + 1;
+}
+
+static inline int32_t padded_columns(const dory_conv_args_t *a) {
+  return round4((greater(a->w_out, 4) - 1) * a->win.stride_w + (a->win.kernel_w - 1) * a->win.dil_w + 1);
+}
+
+static inline int32_t padded_bytes(const dory_conv_args_t *a) {
+  return a->in_place && taps_of(a) > 1 && !all_inside(a) ? padded_rows(a) * padded_columns(a) * a->c_in : 0;
+}
+
+/* Whether windows of whole words are read as rows, where they lie inside; a row has two words at least. */
+static inline int is_rows(const dory_conv_args_t *a) {
+  return a->in_place && a->c_in % 4 == 0 && taps_of(a) > 1 && a->win.dil_w == 1 && a->win.kernel_w * a->c_in >= 8;
+}
+
 /* Pixels that are gathered at a time. */
 static inline int32_t flat_pixels(int32_t k4) { return k4 <= 32 ? 4 * FIVE : k4 <= 64 ? 2 * FIVE : FIVE; }
 
 #if defined(__riscv)
-#include "dory_block_asm.h"
-
-typedef void (*block_fn_t)(const dory_blocks_t *);
+#include "dory_conv_blocks.h"
 
 typedef struct {
   const dory_conv_args_t *a;
-  block_fn_t run; /* of this form */
+  block_fn_t *run; /* of this form */
   dory_blocks_t b;
   const uint8_t *w; /* of group 0 */
   int32_t pixels, groups, group_bytes;
+  int32_t pitch; /* from row to row of the input */
   int32_t words; /* of K */
   uint8_t *rows; /* gathered ones, of this core */
   int32_t row_words, reach_y;

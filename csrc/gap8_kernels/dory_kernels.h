@@ -43,6 +43,7 @@ typedef struct {
   dory_window_t win;
   int32_t pad_value;
   int32_t form;
+  int32_t in_place; /* windows are read where they are: of a padded copy in the scratch where they reach outside */
   dory_clip_t clip; /* without the zero-point, which is in the constants */
 } dory_conv_args_t;
 
@@ -217,8 +218,7 @@ typedef union {
   dory_softmax_args_t softmax;
 } dory_args_t;
 
-/* Bytes of scratch for a team of `cores` cores: cores * 2 * K4 with K4 = kernel_h * kernel_w * c_in as a multiple of 4
- * (im2col rows of two pixels a core). */
+/* Bytes of scratch for a team of `cores` cores. */
 uint32_t dory_conv_scratch(const dory_conv_args_t *a, int32_t cores);
 uint32_t dory_conv_sums_scratch(const dory_conv_sums_args_t *a, int32_t cores);
 /* Of `sums`: 64 for each block of four pixels and four channels. */

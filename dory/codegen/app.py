@@ -178,6 +178,7 @@ def _sources(plan: Plan) -> dict[str, bytes]:
     root = csrc_dir()
     out: dict[str, bytes] = {}
     wanted = {f"{layer.kernel}.c" for layer in plan.layers}
+    wanted |= {f"dory_conv_{layer.form}.c" for layer in plan.layers if layer.kernel == "dory_conv"}
     if any(layer.subbyte for layer in plan.layers):
         wanted |= {f"{name}.c" for name in REPACK_KERNELS}
     for f in sorted((root / "gap8_kernels").iterdir()):

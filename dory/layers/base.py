@@ -137,7 +137,7 @@ class PlaneScratch:
 
     A plane's row covers the output's columns (at least STRIP), `span` columns for the last one, in whole words; there
     are as many rows as `limit` bytes hold, but at least `span` rows and at most all that the output rows read.
-    turned: a tile's columns are rows of planes.
+    turned: a tile's columns are rows of planes. fixed: bytes beside the planes.
     """
 
     unit: int
@@ -145,6 +145,7 @@ class PlaneScratch:
     span: tuple[int, int]
     stride: tuple[int, int]
     turned: bool = False
+    fixed: int = 0
 
     @property
     def row(self) -> tuple[int, int, int, int, int, int, int]:
@@ -161,8 +162,8 @@ class PlaneScratch:
         return min(every, max(self.span[0], self.limit // (self.unit * self.row_bytes(tile))))
 
     def bytes(self, tile: Shape) -> int:
-        """Bytes of all planes."""
-        return self.unit * self.row_bytes(tile) * self.rows(tile)
+        """Bytes of all planes, and of what is beside them."""
+        return self.fixed + self.unit * self.row_bytes(tile) * self.rows(tile)
 
 
 class Layer(ABC, Generic[A]):
@@ -194,9 +195,13 @@ class Layer(ABC, Generic[A]):
         """The same layer in the way that its kernel is faster with."""
         return attrs
 
-    def code_bytes(self, attrs: A) -> int:
-        """Bytes of the kernel's code for such a layer."""
+    def code_bytes(self, attrs: Sequence[A]) -> int:
+        """Bytes of L2 that the compiled kernel takes at most, for all layers of this operator in a network."""
         return self.code
+
+    def padded(self, attrs: A) -> A | None:
+        """The same layer whose kernel copies tiles with their padding; None when there is no such way."""
+        return None
 
     def weights(self, attrs: A) -> PackedWeights | None:
         """Constants that live in L2/L3, packed for the kernel; None when there are none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from dory.graph.types import IntArray, Requant, Shape, Window
 from dory.layers import conv_cost
-from dory.layers.base import Access, Geometry, Layer, PackedWeights, Steps, TileShape
+from dory.layers.base import Access, Geometry, Layer, PackedWeights, PlaneScratch, Steps, TileShape
 from dory.layers.cost import Number, Work
 from dory.layers.rescale import Rescale, channel_rescales, choose, pack_form
 from dory.layers.window import out_hw, taps
@@ -20,6 +20,7 @@ from dory.plan import LayerPlan
 DEEP_KERNEL = "dory_conv_sums"
 """The kernel of layers that take their input channels in steps."""
 GROUP = 4  # output channels that share a group of packed weights
+FORM_CODE = 4608  # bytes of dory_conv_FORM.c
 FLAT_CHANNELS = 16  # at most so many input channels are gathered when they are no multiple of 4
 FLAT_K = 320  # at most so many products of an output are gathered when they are
 
@@ -29,6 +30,7 @@ class ConvAttrs:
     """weights [Cout, KH, KW, Cin/groups] and bias [Cout] (input zero-point folded), integers.
 
     Padding reads as pad_value, the input's zero-point. turned: the kernel takes rows for columns (depthwise only).
+    padded: it copies tiles with their padding first (not depthwise).
     """
 
     window: Window
@@ -38,6 +40,7 @@ class ConvAttrs:
     pad_value: int
     groups: int = 1
     turned: bool = False
+    padded: bool = False
 
     @cached_property
     def rescale(self) -> Rescale:
@@ -95,7 +98,7 @@ class Conv(Layer[ConvAttrs]):
 
     op = "conv"
     kernel = "dory_conv"
-    code = 14848
+    code = 10240
     rate = 2.1
     summary = "convolution: any kernel, stride, dilation, asymmetric padding; 1x1 is pointwise"
 
@@ -110,6 +113,17 @@ class Conv(Layer[ConvAttrs]):
 
     def highest(self, attrs: ConvAttrs, inputs: Sequence[int]) -> int:
         return attrs.requant.hi
+
+    def code_bytes(self, attrs: Sequence[ConvAttrs]) -> int:
+        """The blocks of each form are apart."""
+        return self.code + FORM_CODE * len({a.rescale.form for a in attrs} - {"exact"})
+
+    def padded(self, attrs: ConvAttrs) -> ConvAttrs | None:
+        """Where windows are rows of words then, or rows of few channels to be gathered; not where C code computes."""
+        win, (_, kh, kw, c) = attrs.window, attrs.weights.shape
+        if attrs.rescale.form == "exact" or not any(win.pads) or win.dilation[1] > 1 or kh * kw == 1:
+            return None
+        return replace(attrs, padded=True) if (kw * c >= 8 if c % 4 == 0 else c <= FLAT_CHANNELS) else None
 
     def weights(self, attrs: ConvAttrs) -> PackedWeights:
         """Groups of 4 channels: [K4/4][4 channels][4 bytes], then the constants of the layer's rescale form.
@@ -129,17 +143,20 @@ class Conv(Layer[ConvAttrs]):
         return conv_macs(attrs, shapes)
 
     def scratch_bytes(self, attrs: ConvAttrs, tile: TileShape, cores: int) -> int:
-        """Equals dory_conv_scratch: some gathered pixels a core, or a row of padding, a pixel and run tables."""
-        _, kh, kw, c = attrs.weights.shape
-        if _is_flat(attrs):
-            k4 = max(8, -(-kh * kw * c // 4) * 4)
-            pixels = 20 if k4 <= 32 else 10 if k4 <= 64 else 5
-            return int(cores * (pixels * k4 + 8))
-        return int((kw + 1) * (-(-c // 4) * 4) + cores * 16 * (kh * kw + 1))
+        """Equals dory_conv_scratch: a copy with padding, and what windows that aren't read as rows take."""
+        planes = self.plane_scratch(attrs, cores)
+        return planes.bytes(tile.out) if planes else _fixed_scratch(attrs, cores)
+
+    def plane_scratch(self, attrs: ConvAttrs, cores: int) -> PlaneScratch | None:
+        """The copy: the columns of four outputs at least, a multiple of four of them."""
+        win, c = attrs.window, attrs.weights.shape[3]
+        if not attrs.padded:
+            return None
+        return PlaneScratch(c, 2**24, (win.span(0), win.span(1)), win.stride, fixed=_fixed_scratch(attrs, cores))
 
     def steps(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> Steps | None:
         _, kh, kw, c = attrs.weights.shape
-        return None if _is_flat(attrs) else Steps(c, kh * kw, kw)
+        return None if attrs.padded or _is_flat(attrs) else Steps(c, kh * kw, kw)
 
     def constants(self, attrs: ConvAttrs) -> Mapping[str, Any]:
         return {**conv_constants(attrs), "form": attrs.rescale.form}
@@ -158,3 +175,26 @@ def _is_flat(attrs: ConvAttrs) -> bool:
     """is_flat of dory_conv.c."""
     _, kh, kw, c = attrs.weights.shape
     return bool(c <= FLAT_CHANNELS if c % 4 else kh * kw > 1 and kh * kw * c <= FLAT_K)
+
+
+def _in_place(attrs: ConvAttrs) -> bool:
+    """Whether the kernel may take windows for rows of words, or copies tiles with their padding."""
+    return attrs.padded or not any(attrs.window.pads)
+
+
+def _is_rows(attrs: ConvAttrs) -> bool:
+    """is_rows of dory_conv_work.h."""
+    _, kh, kw, c = attrs.weights.shape
+    return bool(_in_place(attrs) and c % 4 == 0 and kh * kw > 1 and attrs.window.dilation[1] == 1 and kw * c >= 8)
+
+
+def _fixed_scratch(attrs: ConvAttrs, cores: int) -> int:
+    """Some gathered pixels a core, or a row of padding, a pixel and run tables; nothing for rows of words."""
+    _, kh, kw, c = attrs.weights.shape
+    if _is_rows(attrs):
+        return 0
+    if _is_flat(attrs):
+        k4 = max(8, -(-kh * kw * c // 4) * 4)
+        pixels = 20 if k4 <= 32 else 10 if k4 <= 64 else 5
+        return int(cores * (pixels * k4 + 8))
+    return int((kw + 1) * (-(-c // 4) * 4) + cores * 16 * (kh * kw + 1))

@@ -17,9 +17,13 @@ FIVE = 5
 
 
 def path(layer: LayerPlan) -> str:
-    """How pixels are read: "flat" (gathered), "runs" (in place, through a table of addresses), "point" (in place)."""
+    """How pixels are read: gathered ("flat"), or in place: rows of words at equal distances ("rows", of a copy with
+    padding if need be), through a table of addresses ("runs"), or alone ("point")."""
     x = layer.inputs[0]
     c, taps = x.shape[2], x.window.kernel[0] * x.window.kernel[1]
+    in_place = layer.padded or not any(x.window.pads)
+    if in_place and c % 4 == 0 and taps > 1 and x.window.dilation[1] == 1 and x.window.kernel[1] * c >= 8:
+        return "rows"
     if c <= FLAT_CHANNELS if c % 4 else taps > 1 and taps * c <= FLAT_K:
         return "flat"
     return "point" if taps == 1 and c % 4 == 0 and c >= 8 and not any(x.window.pads) else "runs"
@@ -44,6 +48,8 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         return _point(layer, work)
     if way == "flat":
         return _flat(layer, work)
+    if way == "rows":
+        return _rows(layer, work)
     x = layer.inputs[0]
     (kh, kw), c = x.window.kernel, x.shape[2]
     visits, units, partial = _shares(work)
@@ -68,7 +74,7 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     )
 
 
-FLOORS = {"point": {6: 29.0, 7: 24.0}, "flat": {13: 29.0, 14: 24.0}, "runs": {9: 24.0}}
+FLOORS = {"point": {6: 29.0, 7: 24.0}, "flat": {13: 29.0, 14: 24.0}, "runs": {9: 24.0}, "rows": {10: 29.0, 11: 24.0}}
 """A word of K takes 29 instructions for blocks of five pixels, 24 for four (dory_block_asm.h)."""
 FIRST, LAST = 1, 2
 """Work.setting of a step that begins the sums of a tile, and of one that makes outputs of them."""
@@ -108,14 +114,16 @@ def _flat(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     many = where((work.out[2] % BLOCK == 0) & (work.pixels >= 12 * work.cores), 1, 0)
     visits, units, partial = _shares(work)
     visits, units, partial = (n * (1 - many) for n in (visits, units, partial))
-    shared = _gathered(layer, work, BLOCK * visits, work.tap_rows / work.out[0])
+    copied, kernel = _copied(layer, work)[0][0], x.window.kernel[0]
+    shared = _gathered(layer, work, BLOCK * visits, where(copied > 0, kernel, work.tap_rows / work.out[0]))
     cores = []
     for start, end in work.shares(work.pixels):
         n = (end - start) * many
         fours = (5 - n % 5) % 5 * many
         fives = most((n - 4 * fours) // 5, 0)
         chunks = -(-fives // at_once) + -(-fours // at_once)
-        own = _gathered(layer, work, n, work.rows_inside(x.window, start, most(end, start + 1)))
+        inside = work.rows_inside(x.window, start, most(end, start + 1))
+        own = _gathered(layer, work, n, where(copied > 0, kernel, inside))
         cores.append((chunks, chunks + n / width, *own, fives * groups, fours * groups))
     busiest = work.busiest(cores, (60, 60, 10, 1, 20, 5, 30, 40, 5, 30 + 29 * words, 20 + 24 * words))
     chunks, segments, units5, units4 = *busiest[:2], *busiest[-2:]
@@ -135,7 +143,85 @@ def _flat(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         partial,
         partial * (work.out[2] % BLOCK),
         *((units5 + units4) * words * b for b in same_bank(at_once * FIVE * words + 2)),
+        *_copied(layer, work)[0],
     )
+
+
+def _rows(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """A copy with padding; rows of the output in blocks of five and four, or in blocks of four that straddle them."""
+    x = layer.inputs[0]
+    (kh, kw), c = x.window.kernel, x.shape[2]
+    words, groups = kh * kw * c // 4, -(-work.out[2] // BLOCK)
+    copy, pitch = _copied(layer, work)
+    even, fives, fours = _in_rows(work)
+    units5, units4, last, calls = _blocks(work, even, fives, fours, words)
+    visits, units, partial = _shares(work)
+    visits, units, partial = (n * (1 - even) for n in (visits, units, partial))
+    all4 = units4 + units + last
+    return (
+        1.0,
+        *copy,
+        calls,
+        (units5 + units4) / groups,
+        visits + last,
+        units5,
+        all4,
+        (units5 + all4) * kh,
+        units5 * words,
+        all4 * words,
+        *by_form(layer, FIVE * units5 + BLOCK * all4),
+        partial + last,
+        (partial + last) * (work.out[2] % BLOCK),
+        *((units5 + all4) * words * b for b in same_bank(pitch * x.window.stride[0] * (c // 4))),
+    )
+
+
+def _in_rows(work: Work) -> tuple[Number, Number, Number]:
+    """Whether output rows come out even in blocks of five and up to four of four; and all of those blocks."""
+    h, w, _ = work.out
+    fours = (5 - w % 5) % 5
+    even = where(4 * fours <= w, 1, 0)
+    return even, even * h * ((w - 4 * fours) // 5), even * h * fours
+
+
+def _blocks(
+    work: Work, even: Number, fives: Number, fours: Number, words: int, in_rows: bool = True
+) -> tuple[Number, Number, Number, Number]:
+    """Of the busiest core: units of five and of four pixels, blocks with the partial group, and calls: one for each
+    row of the output that it has a share of, at most three for contiguous pixels."""
+    h, _, c = work.out
+    full = c // BLOCK
+    last = even * where(c % BLOCK != 0, -(-work.pixels // BLOCK), 0)
+    shares = [work.shares(n) for n in (fives * full, fours * full, last)]
+    cores = []
+    for i in range(work.cores):
+        # The larger shares of blocks of four are other cores'.
+        u5, u4, u1 = (s[k][1] - s[k][0] for s, k in zip(shares, (i, -1 - i, i), strict=True))
+        if in_rows:
+            calls = sum(where(u > 0, u * h / most(n * full, 1) + 1, 0) for u, n in ((u5, fives), (u4, fours)))
+        else:
+            calls = least(u5, 3) + least(u4, 3)
+        cores.append((u5, u4, u1, calls))
+    found = work.busiest(cores, (100 + 29 * words, 90 + 24 * words, 300 + 24 * words, 70))
+    return found[0], found[1], found[2], found[3]
+
+
+def _copied(layer: LayerPlan, work: Work) -> tuple[tuple[Number, Number, Number], Number]:
+    """Whether a copy with padding is made, lines that the busiest core copies of it, and their words; the columns of
+    the tile, with padding where it is copied."""
+    x = layer.inputs[0]
+    win, (h_in, w_in, c) = x.window, work.inputs[0]
+    if not layer.padded:
+        return (0 * work.pixels,) * 3, w_in
+    rows = (work.out[0] - 1) * win.stride[0] + win.span(0)
+    columns = (work.out[1] - 1) * win.stride[1] + win.span(1)
+    inside = (work.pad[0] == 0) & (work.pad[1] == 0) & (rows <= h_in) & (columns <= w_in)
+    copied = where(inside, 0, 1)
+    columns = -(-((most(work.out[1], 4) - 1) * win.stride[1] + win.span(1)) // 4) * 4
+    row = columns * c
+    parts = where(rows < 2 * work.cores, least(work.cores, row // 64 + 1), 1)
+    lines = work.share(rows * parts) * copied
+    return (copied, lines, lines * row / parts / 4), where(inside, w_in, columns)
 
 
 def _gathered(layer: LayerPlan, work: Work, pixels: Number, rows: Number) -> tuple[Number, ...]:
@@ -146,6 +232,8 @@ def _gathered(layer: LayerPlan, work: Work, pixels: Number, rows: Number) -> tup
     copied = (0, 3, 4, 6)[line] if line < 4 else 3 + 4 * -(-line // 2)  # instructions of copy_windows for a row
     border = _border(layer, work, 1) if x.window.dilation[1] == 1 else 1.0
     border = where(work.inputs[0][1] * c >= 8, border, 1.0)  # rows of input are copied as words
+    if layer.padded and x.window.dilation[1] == 1:
+        border = 0.0 * border
     inside, outside = pixels * (1 - border), pixels * border
     taps = kw if x.window.dilation[1] > 1 else 1
     return (
@@ -162,21 +250,21 @@ def _gathered(layer: LayerPlan, work: Work, pixels: Number, rows: Number) -> tup
 def _point(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     """1x1: contiguous pixels in blocks of five and four; others, and too few, in blocks of four one by one."""
     window, words = layer.inputs[0].window, layer.inputs[0].shape[2] // 4
-    pixels, full = work.pixels, work.out[2] // BLOCK
+    pixels = work.pixels
     fours = (5 - pixels % 5) % 5
     fives = (pixels - 4 * fours) // 5
-    together = where(pixels >= 4 * fours, 1, 0) if window.stride == (1, 1) else 0 * pixels
-    units5, units4 = work.share(fives * full), work.share(fours * full)
-    units5, units4 = together * units5, together * units4
-    last = together * where(work.out[2] % BLOCK != 0, work.share(-(-pixels // BLOCK)), 0)
+    together = where(pixels >= 4 * fours, 1, 0)
+    strided = window.stride != (1, 1)
+    if strided:
+        together, fives, fours = _in_rows(work)
+    units5, units4, last, calls = _blocks(work, together, together * fives, together * fours, words, strided)
     visits, units, partial = _shares(work)
     visits, units, partial = (n * (1 - together) for n in (visits, units, partial))
     groups = -(-work.out[2] // BLOCK)
-    calls = least(units5, 3) + least(units4, 3) + last
     all4 = units4 + units + last
     return (
         1.0,
-        calls,
+        calls + last,
         (units5 + units4) / groups,
         visits,
         units5,

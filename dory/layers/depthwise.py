@@ -81,8 +81,8 @@ class Depthwise(Layer[ConvAttrs]):
         w = attrs.weights[..., 0]
         return pack_depthwise(w.transpose(0, 2, 1) if attrs.turned else w, attrs.rescales)
 
-    def code_bytes(self, attrs: ConvAttrs) -> int:
-        return self.code + WIDE_CODE * any(r.form == "wide" for r in attrs.rescales)
+    def code_bytes(self, attrs: Sequence[ConvAttrs]) -> int:
+        return self.code + WIDE_CODE * any(r.form == "wide" for a in attrs for r in a.rescales)
 
     def tuned(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> ConvAttrs:
         """Turned where strips along the columns hold fewer surplus outputs."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dory import targets
+from dory.layers.rescale import FORMS
 from dory.resources import csrc_dir
 from dory.sim.application import COMPILER
 from dory.sim.iss import IssParams
@@ -78,6 +79,8 @@ def _build(folder: Path, wanted: Sequence[str]) -> Path:
     defines = ["-DDORY_RT_SIM", "-DDORY_XPULP_INSN", f"-DDORY_CORES={CORES}", "-DDORY_SIM_FILES=0u"]
     defines += [f"-DSTACK_CORE0={STACK_CORE0}", f"-DSTACK_WORKER={STACK_WORKER}", f"-DSTACKS={STACKS}u"]
     files = [HERE / "kernel_jobs.c", *(kernels / f"dory_{k}.c" for k in wanted)]
+    if "conv" in wanted:
+        files += [kernels / f"dory_conv_{form}.c" for form in FORMS[:-1]]
     files += [runtime / "rt_sim.c", runtime / "device_sim.c"]
     elf = folder / "kernels.elf"
     command = [COMPILER, *FLAGS, *defines, f"-DKERNELS={table}", f"-I{kernels}", f"-I{runtime}"]

@@ -99,9 +99,11 @@ def check_scratch(layer: LayerPlan, node: Node, loop: Replay, cores: int) -> Ite
         return
     inputs = tuple(_largest(x) for x in loop.x)
     tile = TileShape(_extent(loop.out), inputs)
-    wanted = {"scratch": LAYERS[layer.op].scratch_bytes(node.attrs, tile, cores)}
+    operator = LAYERS[layer.op]
+    attrs = operator.padded(node.attrs) if layer.padded else node.attrs
+    wanted = {"scratch": operator.scratch_bytes(attrs, tile, cores)}
     if layer.depth:
-        steps = LAYERS[layer.op].steps(node.attrs, [x.shape for x in layer.inputs])
+        steps = operator.steps(node.attrs, [x.shape for x in layer.inputs])
         assert steps is not None
         wanted = dict(steps.bytes(tile.out, layer.depth, cores))
     have = {b.operand: b.bytes for b in layer.l1}

@@ -18,6 +18,8 @@ RANDOM = 24
 """Tiles that are drawn at random for a layer."""
 FAIR = 1.6
 """Of those, one is taken that takes at most so many times the cycles of the best of them."""
+COPIED = 0.6
+"""How often tiles are copied with their padding, of layers where they may be."""
 DEEP_SHARE = 0.25
 """How often a layer that may take its input channels in steps does, when tiles are drawn at random."""
 
@@ -46,7 +48,11 @@ def by_score(p: IssParams, score: Score) -> Chooser:
     def choose(space: LayerSpace) -> Tile:
         if space.geometry.direct:
             return in_place(space)
-        rows = _fitting(space)
+        rows = _fitting(space.with_copies) if space.may_copy else []
+        if rows:
+            space = space.with_copies
+        else:
+            rows = _fitting(space)
         if not rows:
             return _steps(space, p)
         h, w, c, _ = max(rows, key=lambda r: (score(space, r[:3], r[3]), r))
@@ -65,7 +71,11 @@ def at_random(p: IssParams, seed: int, deep: float = DEEP_SHARE) -> Chooser:
     def choose(space: LayerSpace) -> Tile:
         if space.geometry.direct:
             return in_place(space)
-        rows = _fitting(space)
+        rows = _fitting(space.with_copies) if space.may_copy and rng.random() < COPIED else []
+        if rows:
+            space = space.with_copies
+        else:
+            rows = _fitting(space)
         if not rows or (space.deep and rng.random() < deep):
             try:
                 return _steps(space, p, rng)
@@ -77,7 +87,7 @@ def at_random(p: IssParams, seed: int, deep: float = DEEP_SHARE) -> Chooser:
         bounds = Timer(space, shipped(), p).bounds(sorted({r[:3] for r in picks}))
         fair = [b for b in bounds if b[0] <= FAIR * bounds[0][0]]
         cycles, tile, outer = fair[int(rng.integers(0, len(fair)))]
-        return Tile(tile, outer, space.buffers(tile), cycles)
+        return Tile(tile, outer, space.buffers(tile), cycles, padded=space.padded)
 
     return choose
 
@@ -86,7 +96,7 @@ def timed(space: LayerSpace, p: IssParams, tile: Shape) -> Tile:
     """The tile in the better order, with the model's cycles."""
     timer = Timer(space, shipped(), p)
     cycles, outer = min((timer.cycles(t, outer), outer) for _, t, outer in timer.bounds([tile]))
-    return Tile(tile, outer, space.buffers(tile), cycles)
+    return Tile(tile, outer, space.buffers(tile), cycles, padded=space.padded)
 
 
 def _fitting(space: LayerSpace) -> list[tuple[int, int, int, int]]:

@@ -26,8 +26,9 @@ MANY = 48
 
 @dataclass(frozen=True)
 class _Way:
-    """A layer's tile where its input, its output, or both are kept."""
+    """A layer's tile where its input, its output, or both are kept; the layer as its kernel works then."""
 
+    space: LayerSpace
     shape: Shape
     inputs_outer: bool
     cycles: int
@@ -40,9 +41,9 @@ class _Layer:
     def __init__(self, space: LayerSpace, tile: Tile, heir: int, stored: bool, part: int, c: Coefficients) -> None:
         self.space, self.tile, self.heir, self.stored, self.part, self._c = space, tile, heir, stored, part, c
 
-    def plan(self, shape: Shape, outer: bool, x_kept: bool, y_kept: bool) -> LayerPlan:
+    def plan(self, space: LayerSpace, shape: Shape, x_kept: bool, y_kept: bool) -> LayerPlan:
         """As the cycle model sees it."""
-        probe = self.space.at(shape, outer)
+        probe = space.at(shape, False)
         inputs = tuple(replace(x, kept=x_kept and k == self.heir) for k, x in enumerate(probe.inputs))
         output = replace(probe.output, kept=y_kept)
         return replace(probe, inputs=inputs, output=output, stored=self.stored or not y_kept)
@@ -51,12 +52,14 @@ class _Layer:
         """The cheapest tile for these ends; None when there is none."""
         tile = self.tile
         if not (x_kept or y_kept):
-            return _Way(tile.shape, tile.inputs_outer, tile.cycles, round(tile.cycles / (1 + tile.gap)))
+            return _Way(self.space, tile.shape, tile.inputs_outer, tile.cycles, round(tile.cycles / (1 + tile.gap)))
         h, w, c = self.space.geometry.out
         whole = y_kept or (self.heir >= 0 and self.space.geometry.inputs[self.heir].channels == "slice")
         cuts = [c] if whole else self._cuts()
-        fitting = [n for n in cuts if self._fits((h, w, n))]
-        ways = [_Way((h, w, n), False, self._cycles((h, w, n), x_kept, y_kept, p), 0) for n in fitting]
+        ways = []
+        for space in (self.space, self.space.with_copies) if self.space.may_copy else (self.space,):
+            shapes = [(h, w, n) for n in cuts if self._fits(space, (h, w, n))]
+            ways += [_Way(space, s, False, self._cycles(space, s, x_kept, y_kept, p), 0) for s in shapes]
         if not ways:
             return None
         best = min(ways, key=lambda way: (way.cycles, way.shape))
@@ -68,13 +71,13 @@ class _Layer:
         g = self.space.geometry
         return steps if len(steps) <= MANY else parts(g.out[2], g.c_step)
 
-    def _fits(self, shape: Shape) -> bool:
-        buffers = self.space.buffers(shape)
+    def _fits(self, space: LayerSpace, shape: Shape) -> bool:
+        buffers = space.buffers(shape)
         single = any(b.operand in ("w", "y") and b.copies == 1 for b in buffers)
         return buffers[-1].end <= self.space.budget and not (single and self.part < self.space.geometry.out[2])
 
-    def _cycles(self, shape: Shape, x_kept: bool, y_kept: bool, p: IssParams) -> int:
-        layer, c = self.plan(shape, False, x_kept, y_kept), self._c
+    def _cycles(self, space: LayerSpace, shape: Shape, x_kept: bool, y_kept: bool, p: IssParams) -> int:
+        layer, c = self.plan(space, shape, x_kept, y_kept), self._c
         tiles = LayerTiles(layer, p, self.space.cores, lambda x, work: round(c.kernel(x, work, p.icache_bytes)))
         steps = tiles.steps(Block(0, layer.output.shape[0]))
         return c.layer(layer) + run_block(steps, c.costs(layer, p), p).cycles
@@ -154,7 +157,8 @@ def _kept(layer: _Layer, way: _Way, x_kept: bool, y_kept: bool) -> _Kept:
     tile = layer.tile
     if x_kept or y_kept:
         gap = max(way.cycles - way.least, 0) / way.least if way.least else tile.gap
-        tile = Tile(way.shape, way.inputs_outer, layer.space.buffers(way.shape), way.cycles, 0, gap)
+        buffers = way.space.buffers(way.shape)
+        tile = Tile(way.shape, way.inputs_outer, buffers, way.cycles, 0, gap, way.space.padded)
         heir = layer.heir if x_kept else -1
         tile = replace(tile, heir=heir, kept=y_kept, stored=layer.stored or not y_kept)
     return _Kept(tile, f"x{layer.heir}" if x_kept else "")

@@ -57,10 +57,8 @@ def code_bytes(graph: Graph, in_steps: Sequence[bool] = (), repacked: bool = Fal
     repacked: something has fewer than 8 bits.
     """
     steps = in_steps or [False] * len(graph.nodes)
-    sizes: dict[str, int] = {}
-    for n in (n for n, deep in zip(graph.nodes, steps, strict=True) if not deep):
-        sizes[n.op] = max(sizes.get(n.op, 0), LAYERS[n.op].code_bytes(n.attrs))
-    kernels = sum(sizes.values())
+    whole = [n for n, deep in zip(graph.nodes, steps, strict=True) if not deep]
+    kernels = sum(LAYERS[op].code_bytes([n.attrs for n in whole if n.op == op]) for op in {n.op for n in whole})
     kernels += CODE_OF_STEPS * any(steps) + REPACK_CODE * repacked
     return CODE_BASE + CODE_PER_LAYER * len(graph.nodes) + kernels
 
@@ -233,6 +231,7 @@ def _assemble(
                 l1=tile.l1,
                 form=constants.get("form", ""),
                 turned=constants.get("turned", False),
+                padded=tile.padded,
                 depth=tile.depth,
                 predicted=tile.cycles,
                 gap=round(tile.gap, 6),

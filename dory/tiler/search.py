@@ -32,6 +32,8 @@ DEEP_BYTES = 8192
 CRAMPED = 4
 """Or where the smallest plain tile takes more than this part of L1."""
 DEEP_TRIALS = 40
+GAIN = 0.98
+"""Copies of tiles are worth it where they leave this part of the cycles at most: the model may be wrong by as much."""
 TRIALS = 400
 """Tilings that are timed before the search stops without a proof."""
 
@@ -40,7 +42,7 @@ TRIALS = 400
 class Tiling:
     """A tile (h, w, c), the loop order, its bytes of L1, and predicted cycles of the layer, operands in L2.
 
-    depth: input channels of a step (0: all at once).
+    depth: input channels of a step (0: all at once). padded: the kernel copies tiles with their padding.
     """
 
     shape: Shape
@@ -48,6 +50,7 @@ class Tiling:
     bytes: int
     cycles: int
     depth: int = 0
+    padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,9 +161,17 @@ EVEN = 0.95  # blocks of pixels may be fuller in a tile than in the whole layer,
 
 
 def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found | None:
-    """The cheapest tilings of a layer; None when no tile fits."""
+    """The cheapest tilings of a layer, with copies of tiles where those pay; None when no tile fits."""
+    copied = _search(Timer(space.with_copies, coefficients, p)) if space.may_copy else None
     timer = Timer(space, coefficients, p)
-    bound = timer.bound()
+    if copied and GAIN * (timer.entry + timer.bound().ideal) > copied.best.cycles:
+        return copied
+    found = _search(timer)
+    return copied if found is None or (copied and copied.best.cycles < GAIN * found.best.cycles) else found
+
+
+def _search(timer: Timer) -> Found | None:
+    space, bound = timer.space, timer.bound()
     known = _time(timer, [r[:3] for r in space.survivors(space.balanced, Bound(), inf)[0]], TRIALS)
     steps = in_steps(timer, bool(known.tilings))
     limit = min((t.cycles - timer.entry for t in (*known.tilings, *steps)), default=inf)
@@ -195,7 +206,7 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
         if (bound > best and len(found) >= LEAST) or len(found) >= trials:
             return _Timed(tuple(found), len(found), min(bound, best))
         cycles = timer.cycles(tile, outer)
-        found.append(Tiling(tile, outer, timer.space.bytes(tile), cycles))
+        found.append(Tiling(tile, outer, timer.space.bytes(tile), cycles, 0, timer.space.padded))
         best = min(best, cycles)
     return _Timed(tuple(found), len(found), best)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from dory import _tiler
 from dory.graph.types import Node, Shape
@@ -35,7 +36,7 @@ class LayerSpace:
     """A layer, the shapes of its inputs, its packed constants, a team of `cores`, and `budget` bytes of L1.
 
     rows: most rows of a tile, where the layer runs in stripes (0: any). bits: of the inputs' elements and the output's,
-    where they are not bytes.
+    where they are not bytes. padded: the kernel copies tiles with their padding.
     """
 
     node: Node
@@ -45,6 +46,22 @@ class LayerSpace:
     budget: int
     rows: int = 0
     bits: tuple[int, ...] = ()
+    padded: bool = False
+
+    @property
+    def attrs(self) -> Any:
+        """Of the layer as it is computed here."""
+        return LAYERS[self.node.op].padded(self.node.attrs) if self.padded else self.node.attrs
+
+    @cached_property
+    def with_copies(self) -> LayerSpace:
+        """The same layer, whose kernel copies tiles with their padding."""
+        return replace(self, padded=True)
+
+    @property
+    def may_copy(self) -> bool:
+        """Whether there is such a kernel."""
+        return not self.padded and LAYERS[self.node.op].padded(self.node.attrs) is not None
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -60,15 +77,15 @@ class LayerSpace:
     @cached_property
     def planes(self) -> PlaneScratch | None:
         """The law of a scratch that depends on the tile."""
-        return LAYERS[self.node.op].plane_scratch(self.node.attrs, self.cores)
+        return LAYERS[self.node.op].plane_scratch(self.attrs, self.cores)
 
     @cached_property
     def fixed_scratch(self) -> int:
-        """Bytes of a scratch that is the same for all tiles."""
+        """Bytes of a scratch, or of that part of it, that is the same for all tiles."""
         if self.planes:
-            return 0
+            return self.planes.fixed
         whole = tile_shape(self.geometry, self.geometry.out)
-        return LAYERS[self.node.op].scratch_bytes(self.node.attrs, whole, self.cores)
+        return LAYERS[self.node.op].scratch_bytes(self.attrs, whole, self.cores)
 
     @cached_property
     def probe(self) -> LayerPlan:
@@ -99,6 +116,7 @@ class LayerSpace:
             l1=(),
             form=constants.get("form", ""),
             turned=constants.get("turned", False),
+            padded=self.padded,
         )
 
     def at(self, tile: Shape, inputs_outer: bool) -> LayerPlan:
@@ -119,7 +137,7 @@ class LayerSpace:
         """How the input channels may come in steps; whole where something is unpacked."""
         if self.probe.subbyte:
             return None
-        return LAYERS[self.node.op].steps(self.node.attrs, self.shapes)
+        return LAYERS[self.node.op].steps(self.attrs, self.shapes)
 
     def deep_at(self, tile: Shape, depth: int) -> LayerPlan:
         """The layer with a tile and steps of `depth` input channels."""

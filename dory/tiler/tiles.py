@@ -21,7 +21,8 @@ DIRECT_CYCLES = 2.0
 @dataclass(frozen=True)
 class Tile:
     """Chosen tile: (h, w, c) output elements, loop order, the L1 buffers with their offsets, predicted cycles,
-    input channels of a step (0: all at once), and how far the cycles may be above the optimum, as a share of it.
+    input channels of a step (0: all at once), how far the cycles may be above the optimum, as a share of it, and
+    whether the kernel copies tiles with their padding.
 
     heir: the input that the layer before has left in L1 (-1: none); kept: the output stays there; stored: it goes to
     L2.
@@ -33,6 +34,7 @@ class Tile:
     cycles: int
     depth: int = 0
     gap: float = 0.0
+    padded: bool = False
     heir: int = -1
     kept: bool = False
     stored: bool = True
@@ -77,8 +79,9 @@ def cheapest(spaces: Sequence[LayerSpace], p: IssParams, progress: Callable[[int
 def tile_of(space: LayerSpace, tiling: Tiling, gap: float) -> Tile:
     """The tile of a tiling, with its buffers."""
     shape, depth = tiling.shape, tiling.depth
+    space = space.with_copies if tiling.padded else space
     buffers = space.deep_buffers(shape, depth) if depth else space.buffers(shape)
-    return Tile(shape, tiling.inputs_outer, buffers, tiling.cycles, depth, gap)
+    return Tile(shape, tiling.inputs_outer, buffers, tiling.cycles, depth, gap, tiling.padded)
 
 
 def in_place(space: LayerSpace) -> Tile:

@@ -99,6 +99,7 @@ static uint32_t conv(job_t *j) {
   a.win = window(j);
   a.pad_value = next(j);
   a.form = next(j);
+  a.in_place = next(j);
   a.clip = clip(j);
   j->scratch = new_buffer(dory_conv_scratch(&a, j->cores));
   a.scratch = j->scratch.at;

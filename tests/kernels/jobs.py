@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,16 @@ class Sliding:
     @property
     def window(self) -> Window:
         return Window(self.kernel, self.stride, self.dilation)
+
+    @property
+    def outside(self) -> bool:
+        """Whether some tap of some pixel is padding."""
+        last = [(n - 1) * s - p + (k - 1) * d for n, s, p, k, d in zip(*self._axes, strict=True)]
+        return any(self.pad) or any(at >= size for at, size in zip(last, self.hw_in, strict=True))
+
+    @property
+    def _axes(self) -> tuple[tuple[int, int], ...]:
+        return self.hw_out, self.stride, self.pad, self.kernel, self.dilation
 
     def gather(self, x: Ints, outside: int) -> Ints:
         """x [H, W, C] as [OH, OW, KH, KW, C]."""
@@ -158,9 +168,14 @@ def run_conv(call: Callable[..., Any], seed: int, win: Sliding, c_in: int, c_out
     w = some_weights(rng, (c_out, *win.kernel, c_in))
     consts, pad_value = Constants.some(rng, w.reshape(c_out, -1)), int(rng.integers(0, 256))
     acc = np.einsum("hwyxc,oyxc->hwo", win.gather(x, pad_value), w) + consts.bias
-    layer, attrs = LAYERS["conv"], ConvAttrs(win.window, w, consts.bias, consts.requant, pad_value)
+    outside = win.outside
+    window = replace(win.window, pads=(1, 1, 1, 1) if outside else (0, 0, 0, 0))  # the tile has its own
+    layer, attrs = LAYERS["conv"], ConvAttrs(window, w, consts.bias, consts.requant, pad_value)
+    if outside and rng.random() < 0.5:
+        attrs = layer.padded(attrs) or attrs
     form = FORMS.index(layer.constants(attrs)["form"])
-    fields = [*win.hw_in, c_in, *win.hw_out, c_out, *win.fields, pad_value, form, *consts.clip]
+    in_place = int(attrs.padded or not outside)
+    fields = [*win.hw_in, c_in, *win.hw_out, c_out, *win.fields, pad_value, form, in_place, *consts.clip]
     scratch, y = call("conv", fields, [x.astype(np.uint8), packed(layer, attrs)], acc.size, cores)
     check(y, consts.apply(acc))
     tile = TileShape((*win.hw_out, c_out), ((*win.hw_in, c_in),))

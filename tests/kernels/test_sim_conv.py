@@ -50,7 +50,10 @@ def job_of(rng: np.random.Generator, case: Case, form: str) -> tuple[Job, IntArr
     low, high = 255 * np.minimum(flat, 0).sum(1), 255 * np.maximum(flat, 0).sum(1)
     bias = (-(low + high) * rng.uniform(0, 1, n)).astype(np.int64)
     requant = requant_of(rng, low // 4, high // 4, form)
+    pads = any(case.window.pads)
     attrs = ConvAttrs(case.window, w, bias, requant, int(rng.integers(0, 256)))
+    if rng.random() < 0.7:
+        attrs = LAYER.padded(attrs) or attrs
     x = rng.integers(0, 256, case.hwc)
     want = LAYER.reference(attrs, [x])
     out = want.shape
@@ -58,7 +61,8 @@ def job_of(rng: np.random.Generator, case: Case, form: str) -> tuple[Job, IntArr
     scratch = LAYER.scratch_bytes(attrs, TileShape((out[0], out[1], out[2]), (case.hwc,)), case.cores)
     win = case.window
     fields = ["x", "w", "y", "scratch", *case.hwc, *out, *win.kernel, *win.stride, *win.dilation, *win.pads[:2]]
-    fields += [attrs.pad_value, FORMS.index(used), requant.zero_point, requant.lo, requant.hi]
+    fields += [attrs.pad_value, FORMS.index(used), int(attrs.padded or not pads)]
+    fields += [requant.zero_point, requant.lo, requant.hi]
     packed = np.frombuffer(LAYER.weights(attrs).data, np.uint8)
     inputs = {"x": x.astype(np.uint8).reshape(-1), "w": packed}
     name = f"{case} in the form {used}"
@@ -95,6 +99,11 @@ FIXED = [
     Case((12, 12, 36), 8, Window((3, 3), (1, 1), (1, 1), (1, 1, 1, 1))),
     Case((14, 14, 8), 8, Window((3, 3), (2, 2), (1, 1), (0, 0, 1, 1))),
     Case((14, 14, 2), 8, Window((3, 3), (1, 1), (2, 2), (2, 2, 2, 2))),
+    Case((9, 16, 16), 16, Window((3, 3), (1, 1), (1, 1), (1, 1, 1, 1))),
+    Case((9, 9, 64), 16, Window((3, 3), (2, 2), (1, 1), (1, 1, 1, 1))),
+    Case((7, 11, 8), 20, Window((3, 3), (1, 1), (2, 1), (2, 1, 2, 1))),
+    Case((1, 61, 16), 32, Window((1, 9), (1, 1), (1, 1), (0, 4, 0, 4))),
+    Case((17, 2, 16), 16, Window((5, 2), (1, 1), (1, 1), (2, 0, 2, 1))),
     Case((49, 10, 1), 64, Window((10, 4), (2, 2), (1, 1), (4, 1, 5, 1))),
 ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.resources import files
@@ -19,6 +19,7 @@ from typing import Any
 from dory.layers import LAYERS
 from dory.layers.conv import DEEP_KERNEL
 from dory.layers.cost import Number, Work
+from dory.layers.rescale import FORMS
 from dory.layers.subbyte import KERNELS as REPACK_KERNELS
 from dory.layers.subbyte import repack_features
 from dory.plan import LayerPlan
@@ -29,6 +30,8 @@ from dory.sim.model.icache import missed_lines
 
 REPACK = "dory_subbyte"  # what dory/layers/subbyte.py counts
 FILE = "coefficients.json"
+PARTS = {"dory_conv": tuple(f"dory_conv_{form}" for form in FORMS if form != "exact")}
+"""Sources of a kernel beside its own."""
 LOOP_TEMPLATES = ("layer.c.j2", "streams.c.j2", "network.c.j2")
 LOOP_SOURCES = (
     "dory_engine.c",
@@ -198,16 +201,16 @@ def source_hashes() -> dict[str, str]:
     """
     kernels = csrc_dir() / "gap8_kernels"
     kinds = sorted({layer.kernel for layer in LAYERS.values()} | {DEEP_KERNEL, *REPACK_KERNELS})
-    out = {kind: _digest(_closure(kernels / f"{kind}.c")) for kind in kinds}
+    out = {kind: _digest(_closure(kernels / f"{name}.c" for name in (kind, *PARTS.get(kind, ())))) for kind in kinds}
     runtime = csrc_dir() / "runtime"
     templates = templates_dir()
     loop = [*(runtime / name for name in LOOP_SOURCES), *(templates / name for name in LOOP_TEMPLATES)]
     return {**out, "loop": _digest(loop)}
 
 
-def _closure(source: Path) -> list[Path]:
-    """The file and what it includes of its own folder, each once."""
-    todo, seen = [source], []
+def _closure(sources: Iterable[Path]) -> list[Path]:
+    """The files and what they include of their own folder, each once."""
+    todo, seen = list(sources), list[Path]()
     while todo:
         path = todo.pop()
         if path in seen:
