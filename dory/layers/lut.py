@@ -36,7 +36,7 @@ class Lut(Layer[LutAttrs]):
 
     op = "lut"
     kernel = "dory_lut"
-    code = 256
+    code = 320
     summary = "any 8-bit unary function, and a stand-alone requantisation, as a table"
 
     def out_shape(self, attrs: LutAttrs, shapes: Sequence[Shape]) -> Shape:

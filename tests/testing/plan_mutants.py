@@ -11,6 +11,8 @@ from typing import Any
 
 from dory import frontend
 from dory.graph.types import Graph
+from dory.layers import LAYERS
+from dory.layers.base import TileShape
 from dory.plan import L1Buffer, L2Buffer, LayerPlan, Plan
 from dory.testing.fuzz import Case
 from dory.testing.layer_strategies import LayerSpec, build_layers
@@ -39,14 +41,15 @@ def tiled() -> tuple[Plan, Graph]:
     plan, graph = planned(CONV, 30000, None)
     (layer,) = plan.layers
     assert layer.weights and layer.inputs[0].shape == (33, 29, 16) and layer.output.shape == (33, 29, 24)
-    scratch = next(b.bytes for b in layer.l1 if b.operand == "scratch")
     h, w, c = tile = (3, 5, 4)
+    (node,) = graph.nodes
+    scratch = LAYERS["conv"].scratch_bytes(node.attrs, TileShape(tile, ((h + 2, w + 2, 16),)), plan.cores)
     sizes = {"x0": (h + 2) * (w + 2) * 16, "w": layer.weights.group_bytes, "y": h * w * c, "scratch": scratch}
     buffers, offset = [], 0
     for operand, size in sizes.items():
         buffers.append(L1Buffer(size, 1 if operand == "scratch" else 2, offset, operand))
         offset = buffers[-1].end
-    layer = replace(layer, tile=tile, order="weights", l1=tuple(buffers))
+    layer = replace(layer, tile=tile, order="weights", l1=tuple(buffers), padded=False)
     return replace(plan, layers=(layer,), l1_budget=offset), graph
 
 

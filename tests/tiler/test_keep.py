@@ -92,18 +92,19 @@ def priced(lowered: planner.Lowered, budget: int, links: tuple[bool, ...]) -> in
             continue
         h, w, out_c = space.geometry.out
         found = []
-        for n in [out_c] if y_kept else space.axes[2]:
-            if space.bytes((h, w, n)) > budget:
-                continue
-            layer = space.at((h, w, n), False)
-            layer = replace(
-                layer,
-                inputs=(replace(layer.inputs[0], kept=x_kept),),
-                output=replace(layer.output, kept=y_kept),
-                stored=not y_kept,
-            )
-            steps = LayerTiles(layer, P, 8, lambda x, work: round(c.kernel(x, work, P.icache_bytes))).steps(Block(0, h))
-            found.append(c.layer(layer) + run_block(steps, c.costs(layer, P), P).cycles)
+        for way in (space, space.with_copies) if space.may_copy else (space,):
+            for n in [out_c] if y_kept else space.axes[2]:
+                if way.bytes((h, w, n)) > budget:
+                    continue
+                layer = way.at((h, w, n), False)
+                layer = replace(
+                    layer,
+                    inputs=(replace(layer.inputs[0], kept=x_kept),),
+                    output=replace(layer.output, kept=y_kept),
+                    stored=not y_kept,
+                )
+                tiles = LayerTiles(layer, P, 8, lambda x, work: round(c.kernel(x, work, P.icache_bytes)))
+                found.append(c.layer(layer) + run_block(tiles.steps(Block(0, h)), c.costs(layer, P), P).cycles)
         if not found:
             return None
         sum_ += min(found)
