@@ -82,8 +82,9 @@ class _Model:
             return None
         spills = [transfer(self.graph.tensors[t].nbytes) * v for t, v in self.spill.items()]
         self.model.minimize(FINER * self.end + self.cp.sum(spills or [0]))
+        solver = self.cp.SolverLookup.get("ortools", self.model)
         for effort in EFFORTS:
-            solver = self._solver(effort)
+            _run(solver, effort)
             if solver.status().exitstatus.name == "UNSATISFIABLE":
                 return None
             if solver.status().exitstatus.name in ("OPTIMAL", "FEASIBLE"):
@@ -95,24 +96,7 @@ class _Model:
             for options, pick in zip(self.options, self.pick, strict=True)
         )
         spilled = frozenset(t for t, v in self.spill.items() if v.value())
-        return Choice(weights, spilled, self._gap(solver))  # whose own run gives the variables other values
-
-    def _solver(self, effort: float, **options: Any) -> Any:
-        """After a run. Probing takes longer here than the search."""
-        solver = self.cp.SolverLookup.get("ortools", self.model)
-        # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
-        quiet = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False, "cp_model_probing_level": 0}
-        solver.solve(max_deterministic_time=effort, **quiet, **options)
-        return solver
-
-    def _gap(self, solver: Any) -> float:
-        """How far the solution is above what is possible, as a share of that."""
-        found, least = float(solver.objective_value()), float(solver.ort_solver.best_objective_bound)
-        if least < found:
-            proof = self._solver(PROOF, linearization_level=0, use_objective_lb_search=True)
-            least = max(least, float(proof.ort_solver.best_objective_bound))
-        least = max(least, 1.0)
-        return max(found - least, 0.0) / least
+        return Choice(weights, spilled, _gap(solver))  # whose own run gives the variables other values
 
     def _memory(self, l2: int) -> bool:
         """One option per layer, and at every step all live blocks within l2 bytes; False if that is impossible."""
@@ -174,6 +158,23 @@ class _Model:
             [transfer(self.graph.tensors[t].nbytes) * self.spill[t] for _, t in layer.operands if t in self.spill]
             or [0]
         )
+
+
+def _run(solver: Any, effort: float, **options: Any) -> None:
+    """Probing takes longer here than the search."""
+    # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
+    quiet = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False, "cp_model_probing_level": 0}
+    solver.solve(max_deterministic_time=effort, **quiet, **options)
+
+
+def _gap(solver: Any) -> float:
+    """How far a solution is above what is possible, as a share of that."""
+    found, least = float(solver.objective_value()), float(solver.ort_solver.best_objective_bound)
+    if least < found:
+        _run(solver, PROOF, linearization_level=0, use_objective_lb_search=True)
+        least = max(least, float(solver.ort_solver.best_objective_bound))
+    least = max(least, 1.0)
+    return max(found - least, 0.0) / least
 
 
 def _useful(i: int, layer: LayerMemory) -> list[Streaming | None]:

@@ -32,8 +32,6 @@ DEEP_BYTES = 8192
 CRAMPED = 4
 """Or where the smallest plain tile takes more than this part of L1."""
 DEEP_TRIALS = 40
-GAIN = 0.98
-"""Copies of tiles are worth it where they leave this part of the cycles at most: the model may be wrong by as much."""
 TRIALS = 400
 """Tilings that are timed before the search stops without a proof."""
 
@@ -162,19 +160,24 @@ EVEN = 0.95  # blocks of pixels may be fuller in a tile than in the whole layer,
 
 def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found | None:
     """The cheapest tilings of a layer, with copies of tiles where those pay; None when no tile fits."""
-    copied = _search(Timer(space.with_copies, coefficients, p)) if space.may_copy else None
+    copied = None
+    if space.may_copy:
+        timer = Timer(space.with_copies, coefficients, p)
+        copied = _search(timer, timer.bound())
     timer = Timer(space, coefficients, p)
-    if copied and GAIN * (timer.entry + timer.bound().ideal) > copied.best.cycles:
+    bound = timer.bound()
+    if copied and timer.entry + bound.ideal > copied.best.cycles:
         return copied
-    found = _search(timer)
-    return copied if found is None or (copied and copied.best.cycles < GAIN * found.best.cycles) else found
+    found = _search(timer, bound, copied.best.cycles if copied else inf)
+    return copied if found is None or (copied and copied.best.cycles < found.best.cycles) else found
 
 
-def _search(timer: Timer) -> Found | None:
-    space, bound = timer.space, timer.bound()
+def _search(timer: Timer, bound: Bound, most: float = inf) -> Found | None:
+    """The same of one kernel; tilings of more than `most` cycles may be missing."""
+    space = timer.space
     known = _time(timer, [r[:3] for r in space.survivors(space.balanced, Bound(), inf)[0]], TRIALS)
     steps = in_steps(timer, bool(known.tilings))
-    limit = min((t.cycles - timer.entry for t in (*known.tilings, *steps)), default=inf)
+    limit = min([most, *(t.cycles for t in (*known.tilings, *steps))]) - timer.entry
     rows, fitting = space.survivors(space.axes, bound, limit)
     done = _time(timer, [r[:3] for r in rows], TRIALS)
     tilings = sorted({*known.tilings, *done.tilings, *steps}, key=_order)
