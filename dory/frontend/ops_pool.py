@@ -112,6 +112,8 @@ def average_multipliers(
     (None, 0) when a multiplier or shift would leave its range.
     """
     seen = counts > 0
+    if not seen.any():  # windows that see padding alone
+        return np.zeros(area + 1, np.int64), 1
     top = factor / float(divisors[seen].min())
     shift = min(bits - frexp(top)[1], 62)
     if shift < 1:

@@ -633,3 +633,14 @@ def test_maps_of_one_row(tmp_path: Path, first: str) -> None:
     net.output(net.qdq(y, 0.3, 0))
     graph, _ = check(net, tmp_path)
     assert "permute" not in ops(graph)[1:]
+
+
+def test_averages_of_padding_alone(tmp_path: Path) -> None:
+    """A pad that an average takes in, whose windows see nothing else."""
+    net = Net(opset=17)
+    pads = net.const([0, 0, 0, 1, 0, 0, 0, 0], np.int64)
+    x = net.qdq(net.node("Pad", net.input((1, 2, 1, 1)), pads), 0.05, 3)
+    y = net.node("AveragePool", x, kernel_shape=[1, 1], strides=[1, 2])
+    net.output(net.qdq(y, 0.05, -128))
+    graph, _ = check(net, tmp_path)
+    assert ops(graph)[-1] == "avgpool"
