@@ -53,8 +53,9 @@ RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several 
 QUIET, BUSY = "gap8", "gap8-gvsoc"  # targets
 ACCESSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 CODE_NETWORKS = 2
+LEAST_LOOP = 50.0  # cycles of core 0 that every layer takes beside its kernels and waits
 BARRIERS = 60.0  # cycles of the barriers and calls around a kernel whose operands are unpacked
-EVENTS = ("x", "w", "operand_layer", "operand_tile", "operand_load", "command", "block", "ram")
+EVENTS = ("x", "w", "step", "operand_layer", "operand_tile", "operand_load", "command", "block", "ram")
 
 
 def sample(
@@ -238,8 +239,9 @@ def fit_loop(
             row = np.zeros(len(names))
             rest = _loop_row(row, column, layer, run, p) - missing[i][0] * p.icache_miss
             dma = guess[i].by_cause["dma"] if guess else layer.dma_wait
-            rows.append(row)
-            left.append(max(rest - dma, 1))
+            if rest - dma >= LEAST_LOOP:  # else the model's waits are off by more than the loop takes
+                rows.append(row)
+                left.append(rest - dma)
     a, y = np.asarray(rows), np.asarray(left)
     found, _ = nnls(a / np.sqrt(y)[:, None], np.sqrt(y), maxiter=10_000)
     value = {n: round(float(found[i]), 2) for n, i in column.items()}
@@ -261,14 +263,19 @@ def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run
     row[column["operand_layer"]] = more
     row[column["operand_tile"]] = more * len(steps)
     row[column[f"layer {op}"]] = 1
-    row[column[f"tile {op}"]] = len(steps)
+    if plan.depth:
+        row[column["step"]] = len(steps)
+    else:
+        row[column[f"tile {op}"]] = len(steps)
     rest = layer.cycles - sum(layer.kernels) - layer.ram_wait
     rest -= len(steps) * (p.fork_start + p.fork_join)
     if plan.direct:
         return rest
-    row[column["x"]] = sum(s[1] for s in steps)
-    row[column["operand_load"]] = more * row[column["x"]]
-    row[column["w"]] = sum(s[2] for s in steps) if plan.weights else 0
+    if not plan.depth:
+        kept = all(x.kept for x in plan.inputs)
+        row[column["x"]] = 0 if kept else sum(s[1] for s in steps)
+        row[column["operand_load"]] = more * row[column["x"]]
+        row[column["w"]] = sum(s[2] for s in steps) if plan.weights else 0
     commands = sum(c.commands for s in steps for c in s[0].y)
     commands += sum(c.commands for s in steps if s[1] for c in s[0].x)
     commands += sum(c.commands for s in steps if s[2] for c in s[0].w)

@@ -3,6 +3,11 @@
 #include <stddef.h>
 
 typedef struct {
+  struct { /* copies on core 0's stack: loads from L2 are slow */
+    dory_layer_t layer;
+    dory_input_t x;
+  } what;
+  dory_depth_t depth;
   const dory_ctx_t *ctx;
   const dory_layer_t *l;
   const dory_depth_t *d;
@@ -105,12 +110,16 @@ static void start(loop_t *s) {
   load(s, 0);
 }
 
-void dory_run_sums(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_depth_t *depth,
+void dory_run_sums(const dory_ctx_t *ctx, const dory_layer_t *described, uint32_t bytes, const dory_depth_t *depth,
                    const dory_block_t *block) {
   loop_t s;
+  drt_fetch(&s.what, described, bytes);
+  drt_fetch(&s.depth, depth, sizeof *depth);
+  const dory_layer_t *const layer = &s.what.layer;
+  s.what.layer.x = &s.what.x;
   s.ctx = ctx;
   s.l = layer;
-  s.d = depth;
+  s.d = &s.depth;
   s.b = block;
   start(&s);
   int i = 0, yi = 0, changed;

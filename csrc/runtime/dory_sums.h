@@ -14,7 +14,7 @@ typedef struct {
 } dory_depth_t;
 
 /* As dory_run_block. Steps of a tile follow each other; the output leaves after the last one. */
-void dory_run_sums(const dory_ctx_t *ctx, const dory_layer_t *layer, const dory_depth_t *depth,
+void dory_run_sums(const dory_ctx_t *ctx, const dory_layer_t *described, uint32_t bytes, const dory_depth_t *depth,
                    const dory_block_t *block);
 
 #endif
