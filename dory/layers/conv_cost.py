@@ -74,7 +74,7 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     )
 
 
-FLOORS = {"point": {6: 29.0, 7: 24.0}, "flat": {13: 29.0, 14: 24.0}, "runs": {9: 24.0}, "rows": {10: 29.0, 11: 24.0}}
+FLOORS = {"point": {6: 29.0, 7: 24.0}, "flat": {15: 29.0, 16: 24.0}, "runs": {9: 24.0}, "rows": {10: 29.0, 11: 24.0}}
 """A word of K takes 29 instructions for blocks of five pixels, 24 for four (dory_block_asm.h)."""
 FIRST, LAST = 1, 2
 """Work.setting of a step that begins the sums of a tile, and of one that makes outputs of them."""
@@ -125,7 +125,7 @@ def _flat(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         inside = work.rows_inside(x.window, start, most(end, start + 1))
         own = _gathered(layer, work, n, where(copied > 0, kernel, inside))
         cores.append((chunks, chunks + n / width, *own, fives * groups, fours * groups))
-    busiest = work.busiest(cores, (60, 60, 10, 1, 20, 5, 30, 40, 5, 30 + 29 * words, 20 + 24 * words))
+    busiest = work.busiest(cores, (60, 60, 10, 1, 1, 1, 20, 5, 30, 40, 5, 30 + 29 * words, 20 + 24 * words))
     chunks, segments, units5, units4 = *busiest[:2], *busiest[-2:]
     units4 = units4 + units
     gathered = (a + b for a, b in zip(busiest[2:-2], shared, strict=True))
@@ -236,15 +236,24 @@ def _gathered(layer: LayerPlan, work: Work, pixels: Number, rows: Number) -> tup
         border = 0.0 * border
     inside, outside = pixels * (1 - border), pixels * border
     taps = kw if x.window.dilation[1] > 1 else 1
+    words = inside * rows * line
+    apart = work.out[2] * 0 + work.inputs[0][1] * c * x.window.stride[0] * (work.pixels // work.cores // work.out[1])
     return (
         inside,
         inside * rows * copied,
+        words * (_askew(c * x.window.stride[1]) + _askew(kw * c)),
+        words * sum(b * share for b, share in zip(same_bank(apart // 4), (1.0, 0.5, 0.25), strict=True)),
         inside * (kh - rows),
         inside * (kh - rows) * line,
         outside,
         outside * kh * taps,
         outside * kh * line,
     )
+
+
+def _askew(step: int) -> float:
+    """How often a word begins inside a word of memory, of words that lie `step` bytes apart."""
+    return (0.0, 0.75, 0.5, 0.75)[step % 4]
 
 
 def _point(layer: LayerPlan, work: Work) -> tuple[Number, ...]:

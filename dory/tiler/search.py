@@ -226,13 +226,13 @@ def in_steps(timer: Timer, found: bool) -> list[Tiling]:
     cramped = space.bytes(space.smallest) > space.budget // CRAMPED
     if found and not cramped and 4 * deep.taps * deep.channels < DEEP_BYTES:
         return []
-    rows = []
+    rows, costs = [], timer.coefficients.costs(space.deep_at(space.smallest, 4), timer.p)
     for depth in parts(deep.channels, 4):
         if depth < deep.channels:
             for tile in product(*space.balanced):
                 end = space.deep_buffers(tile, depth)[-1].end
                 if end <= space.budget:
-                    rows.append((_steps_bound(timer, tile, depth), tile, depth, end))
+                    rows.append((_steps_bound(timer, costs, tile, depth), tile, depth, end))
     rows.sort()
     timed: list[Tiling] = []
     for bound, tile, depth, end in rows[:DEEP_TRIALS]:
@@ -241,12 +241,12 @@ def in_steps(timer: Timer, found: bool) -> list[Tiling]:
         layer = space.deep_at(tile, depth)
         kernel = lambda x, work: round(timer.coefficients.kernel(x, work, timer.p.icache_bytes))  # noqa: E731
         steps = LayerTiles(layer, timer.p, space.cores, kernel).steps(Block(0, layer.output.shape[0]))
-        cycles = timer.entry + run_block(steps, timer.costs, timer.p).cycles
+        cycles = timer.entry + run_block(steps, costs, timer.p).cycles
         timed.append(Tiling(tile, False, end, cycles, depth))
     return timed
 
 
-def _steps_bound(timer: Timer, tile: Shape, depth: int) -> float:
+def _steps_bound(timer: Timer, costs: LoopCosts, tile: Shape, depth: int) -> float:
     """About the cycles of a tiling in steps: its loop and its transfers."""
     space, deep = timer.space, timer.space.deep
     assert deep
@@ -257,6 +257,5 @@ def _steps_bound(timer: Timer, tile: Shape, depth: int) -> float:
     fours = ceil(tile[0] * tile[1] / 4) * 4 / (tile[0] * tile[1])
     work = space.macs * fours / (2.4 * space.cores)
     groups = ceil(tile[2] / 4)
-    return steps * (
-        timer.costs.head + timer.costs.body + timer.costs.tail + groups * (timer.costs.command + timer.p.dma_issue)
-    ) + max(work, moved / 8)
+    loop = costs.head + costs.body + costs.tail + groups * (costs.command + timer.p.dma_issue)
+    return steps * loop + max(work, moved / 8)
