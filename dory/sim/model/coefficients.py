@@ -79,9 +79,9 @@ class LoopTable:
     """Cycles of core 0 outside kernels and waits.
 
     layer, tile: by operator, of each layer and each tile. x, w: of each load. step: all of that of a step where input
-    channels come in steps. operand_*: what every input after the first adds to a layer, a tile, a load. command: of each DMA command, its issue excepted. block: of each stripe or
-    part. ram: of each call that starts a HyperRAM transfer, its issue excepted. gap: between two layers. busy:
-    accesses to L2 a tile that may find the DMA busy.
+    channels come in steps. operand_*: what every input after the first adds to a layer, a tile, a load. command: of
+    each DMA command, its issue excepted. block: of each stripe or part. ram: of each call that starts a HyperRAM
+    transfer, its issue excepted. gap: between two layers. busy: accesses to L2 a tile that may find the DMA busy.
     """
 
     layer: Mapping[str, float]
