@@ -268,10 +268,11 @@ def add(call: Call, rng: np.random.Generator) -> None:
 
 
 def lut(call: Call, rng: np.random.Generator) -> None:
-    layer, attrs = LAYERS["lut"], LutAttrs(rng.integers(0, 256, 256), "any")
+    layer, attrs = LAYERS["lut"], LutAttrs(rng.integers(0, 256, 256), "any", spread=bool(rng.integers(2)))
     x, packed = some_bytes(rng, (*some_size(rng), int(rng.choice(CHANNELS)))), layer.weights(attrs)
     assert packed is not None
-    _, y = call("lut", [0], [as_bytes(x), np.frombuffer(packed.data, np.uint8)], x.size, CORES)
+    table, step = np.frombuffer(packed.data, np.uint8), layer.constants(attrs)["step"]
+    _, y = call("lut", [step], [as_bytes(x), table], x.size, CORES)
     compare(y, layer.reference(attrs, [x]).reshape(-1))
 
 

@@ -97,6 +97,32 @@ def test_depthwise_equals_the_reference(kind: str, seed: int) -> None:
         np.testing.assert_array_equal(done.output.reshape(want.shape), want, err_msg=f"{job.name} {job.cores} cores")
 
 
+def job_of_form(rng: np.random.Generator, window: Window, form: str) -> tuple[Job, IntArray]:
+    """A layer whose channels all have the form: by the width of its multipliers."""
+    c = 32
+    w, x = rng.integers(64, 128, (c, *window.kernel, 1)), rng.integers(0, 256, (16, 16, c))
+    high = 255 * w.reshape(c, -1).sum(1)  # more than 2**17: times 15 bits no 32-bit product
+    bits = {"narrow": 6, "mul15": 15, "wide": 31}[form]
+    shift = bits + np.ceil(np.log2(high / 255)).astype(np.int64)
+    requant = Requant(np.full(c, 2**bits - 1), shift, 0, 0, 255)  # no trailing zeros, which would be shifted out
+    attrs = ConvAttrs(window, w, np.zeros(c, np.int64), requant, 0, c)
+    assert {r.form for r in attrs.rescales} == {form}
+    return depthwise_job(f"{form} {window}", attrs, x), LAYER.reference(attrs, [x])
+
+
+@pytest.mark.parametrize("kind", FAST)
+@pytest.mark.parametrize("padding", [(1, 1, 1, 1), (1, 0, 1, 2)])
+def test_no_form_but_the_exact_one_leaves_the_assembly(kind: str, padding: tuple[int, int, int, int]) -> None:
+    """In C, pixel by pixel, a layer of these windows takes several times as long."""
+    k, stride = FAST[kind]
+    window = Window((k, k), (stride, stride), (1, 1), padding)
+    made = [job_of_form(np.random.default_rng(11), window, form) for form in ("narrow", "mul15", "wide")]
+    narrow, *others = run([job for job, _ in made], "gap8")
+    for done, (_, want) in zip((narrow, *others), made, strict=True):
+        np.testing.assert_array_equal(done.output.reshape(want.shape), want, err_msg=done.job.name)
+    assert all(done.cycles < 1.6 * narrow.cycles for done in others), [d.cycles for d in (narrow, *others)]
+
+
 def test_the_scratch_holds_all_bands() -> None:
     """Whatever the tile, the rows that the layer chooses fit the planes."""
     rng = np.random.default_rng(5)
