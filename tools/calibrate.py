@@ -47,6 +47,7 @@ ROUNDS = 3
 CHOSEN = 2  # every so many networks has the planner's own tiles
 MORE = ("conv", "conv", "conv", "pointwise", *("depthwise",) * 5)  # closed forms of many terms need more samples
 PLANNED = 12.0  # how much a tile of the planner's counts beside one at random
+USUAL, SIZE_POWER, SIZE_WEIGHTS = 2000.0, 1.5, (0.2, 8.0)  # cycles of a tile; how its weight grows with them
 TABLE = "dory_lut"
 SLIVERS = ("depthwise_large", "depthwise_wide", "conv", "pointwise")  # stripes of few rows
 RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several rescale forms
@@ -162,9 +163,15 @@ def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]
             for i in _some(len(features)):
                 row.features.append(features[i])
                 row.cycles.append(layer.kernels[i])
-                row.weights.append(PLANNED if run.planned else 1.0)
+                row.weights.append((PLANNED if run.planned else 1.0) * _size_weight(layer.kernels[i]))
                 row.cold.append(cold * p.icache_miss if i == 0 else 0.0)
     return rows
+
+
+def _size_weight(cycles: float) -> float:
+    """Long tiles count more than short ones: a network's cycles are in them."""
+    low, high = SIZE_WEIGHTS
+    return min(max((cycles / USUAL) ** SIZE_POWER, low), high)
 
 
 def fit_kernels(rows: Mapping[str, _Rows]) -> dict[str, dict[str, Any]]:
