@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -35,8 +36,8 @@ def variant(layer: LayerPlan) -> str:
 
 
 def by_form(layer: LayerPlan, pixels: Number) -> list[Number]:
-    """Pixels x groups in the place of the layer's form."""
-    return [pixels if layer.form == form else 0.0 * pixels for form in ("narrow", "mul15", "wide")]
+    """Pixels x groups; again where the form takes more than the narrow one, and than mul15."""
+    return [pixels, pixels * (layer.form != "narrow"), pixels * (layer.form == "wide")]
 
 
 def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
@@ -74,7 +75,22 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     )
 
 
-FLOORS = {"point": {6: 29.0, 7: 24.0}, "flat": {15: 29.0, 16: 24.0}, "runs": {9: 24.0}, "rows": {10: 29.0, 11: 24.0}}
+RESCALE = (12.0, 4.0, 12.0)
+"""Cycles of four outputs in the narrow form, 3 instructions each; more in mul15, one each; more in the wide one, whose
+mulh takes 5 cycles."""
+
+
+def _floors(words: Mapping[int, float], forms: int) -> Mapping[int, float]:
+    """Least coefficients: of words of K, and of outputs by their form, which begin at feature `forms`."""
+    return {**words, **{forms + i: cycles for i, cycles in enumerate(RESCALE)}}
+
+
+FLOORS = {
+    "point": _floors({6: 29.0, 7: 24.0}, 8),
+    "flat": _floors({15: 29.0, 16: 24.0}, 17),
+    "runs": _floors({9: 24.0}, 5),
+    "rows": _floors({10: 29.0, 11: 24.0}, 12),
+}
 """A word of K takes 29 instructions for blocks of five pixels, 24 for four (dory_block_asm.h)."""
 FIRST, LAST = 1, 2
 """Work.setting of a step that begins the sums of a tile, and of one that makes outputs of them."""
