@@ -64,15 +64,17 @@ class Linear(Layer[LinearAttrs]):
         return {"requant": attrs.requant, "form": _rescale(attrs).form}
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
-        """Groups of four outputs with their words and the tail of the input; outputs by rescale form."""
+        """Groups of four outputs with their words, which other cores read as well, and the tail of the input; outputs by
+        rescale form."""
         if layer.depth:
             return conv_cost.step_features(layer, work)
         k = layer.inputs[0].shape[2]
         groups = work.share(work.up(work.out[2], GROUP))
         outputs = least(groups * GROUP, work.out[2])
         tails = groups if k % 4 else 0 * groups
+        others = least(-(-work.out[2] // GROUP), work.cores) - 1
         forms = (outputs if layer.form == form else 0 * outputs for form in FORMS)
-        return (1.0, groups, groups * (k // 4), tails, tails * (k % 4), *forms)
+        return (1.0, groups, groups * (k // 4), groups * (k // 4) * others, tails, tails * (k % 4), *forms)
 
 
 def _rescale(attrs: LinearAttrs) -> Rescale:
