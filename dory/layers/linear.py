@@ -64,8 +64,8 @@ class Linear(Layer[LinearAttrs]):
         return {"requant": attrs.requant, "form": _rescale(attrs).form}
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
-        """Groups of four outputs with their words, which other cores read as well, and the tail of the input; outputs by
-        rescale form."""
+        """Groups of four outputs with their words, whose inputs other cores read as well, and the tail of the input;
+        outputs by rescale form."""
         if layer.depth:
             return conv_cost.step_features(layer, work)
         k = layer.inputs[0].shape[2]
