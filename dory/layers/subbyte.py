@@ -128,6 +128,23 @@ def repack_features(layer: LayerPlan, work: Work, new_x: bool, new_w: bool) -> t
     return tuple(counts[name] for name in FEATURES)
 
 
+def least_repack_features(layer: LayerPlan, cores: int) -> tuple[float, ...]:
+    """What no tiling can do with less of: the words of every operand, each once and evenly split."""
+    counts = no_counts()
+
+    def count(name: str, bits: int, elements: float) -> None:
+        if bits < 8:
+            counts[f"{name}{bits}"] += elements * bits / 32 / cores
+
+    h, w, c = layer.output.shape
+    for x in layer.inputs:
+        if all(x.window.span(a) >= x.window.stride[a] for a in (0, 1)):  # else some of it may never be read
+            (top, bottom, *_), (left, right, *_) = (x.window.in_range(a, 0, (h, w)[a], x.shape[a]) for a in (0, 1))
+            count("unpack", x.bits, (bottom - top) * (right - left) * x.shape[2])
+    count("pack", layer.output.bits, h * w * c)
+    return tuple(counts[name] for name in FEATURES)
+
+
 def no_counts() -> dict[str, float]:
     """Nothing, by the names of FEATURES."""
     return dict.fromkeys(FEATURES, 0.0)

@@ -82,6 +82,12 @@ class Timer:
         self.tables = CostTables(space.probe, coefficients, p, space.cores)
         self.costs: LoopCosts = coefficients.costs(space.probe, p)
         self.entry = coefficients.layer(space.probe)
+        self.repack = self._least_repack()
+
+    def _least_repack(self) -> float:
+        """Cycles that unpacking and packing take in any tiling."""
+        probe = self.space.probe
+        return EVEN * self.coefficients.least_repack(probe, self.space.cores) if probe.subbyte else 0.0
 
     def cycles(self, tile: Shape, inputs_outer: bool) -> int:
         """Of a tiling whose kernel cycles `tables` has."""
@@ -110,6 +116,7 @@ class Timer:
             more.append(dict(zip(steps, extra, strict=True)))
             at += len(steps)
         loop = self.costs.head + self.costs.body + self.costs.tail
+        ideal += self.repack
         return Bound(max(ideal, 0.0), tuple(more), loop + least, 1 / self.p.dma_bytes_per_cycle)
 
     def bounds(self, tilings: Sequence[Shape]) -> list[tuple[int, Shape, bool]]:
@@ -146,7 +153,7 @@ class Timer:
         issue = c.command + p.dma_issue
         commands = 0 if self._may_read_padding_alone else issue * len(probe.inputs)
         core0 = n * (c.head + c.body + c.tail + issue) + x_loads * (c.x + commands)
-        core0 = core0 + w_loads * (c.w + issue) + s.kernel
+        core0 = core0 + w_loads * (c.w + issue) + s.kernel + round(self.repack)
         begun = c.x + c.head + (len(probe.inputs) + 1) * issue
         lone = np.maximum(s.first - begun, 0) + np.maximum(s.last - c.tail, 0)
         loaded = s.x_all * np.where(slices, parts, passes) + s.x_slices + w_cycles

@@ -10,10 +10,12 @@ import pytest
 from dory import targets
 from dory.plan import packed_bytes
 from dory.sim.iss import IssParams
+from dory.sim.model.coefficients import shipped
 from dory.sim.model.network import estimate
 from dory.testing.plan_checks import check_plan
 from dory.testing.subbyte import COMBINATIONS, OPS, combinations, single
 from dory.tiler.planner import lower, make_plan, spaces
+from dory.tiler.search import Timer, search
 from dory.tiler.space import Bound
 
 GAP8 = targets.load("gap8")
@@ -61,3 +63,35 @@ def test_channel_tiles_begin_on_bytes() -> None:
 def test_plans_pass_the_independent_checks(op: str) -> None:
     lowered = lower(combinations(op, 3, (7, 6, 12)))
     assert not check_plan(make_plan(lowered, GAP8.with_budgets(8000, None)), lowered.graph)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_bounds_count_the_least_of_unpacking(op: str) -> None:
+    """No tiling takes fewer cycles than its bound, and the search finds what trying everything finds."""
+    p = IssParams.of(GAP8)
+    some = [COMBINATIONS[i] for i in (1, 13, 26)]
+    for space in spaces(lower(combinations(op, 5, (6, 5, 13), some)), GAP8.with_budgets(6000, None)):
+        if space.geometry.direct or not space.probe.subbyte:
+            continue
+        timer = Timer(space, shipped(), p)
+        fits = [(h, w, c) for h in space.axes[0] for w in space.axes[1] for c in space.axes[2]]
+        fits = [t for t in fits if space.bytes(t) <= space.budget]
+        bounds = timer.bounds(fits) if fits else []
+        cycles = [timer.cycles(tile, outer) for _, tile, outer in bounds]
+        assert all(bound <= real for (bound, _, _), real in zip(bounds, cycles, strict=True))
+        if not fits:
+            continue
+        assert timer.entry + timer.bound().ideal <= min(cycles)
+        found = search(space, shipped(), p)
+        assert found is not None and found.gap == 0 and found.best.cycles <= min(cycles)
+
+
+def test_pooling_of_two_bits_is_proved() -> None:
+    """Most of its cycles are unpacking and packing."""
+    narrow = combinations("maxpool", 1, (32, 32, 64), [COMBINATIONS[-1]])
+    some = [s for s in spaces(lower(narrow), GAP8) if s.node.op == "maxpool"]
+    assert some and all(s.probe.inputs[0].bits == 2 for s in some)
+    for space in some:
+        found = search(space, shipped(), IssParams.of(GAP8))
+        assert found is not None and found.gap == 0 and found.timed < 200
+        assert Timer(space, shipped(), IssParams.of(GAP8)).repack > 0.3 * found.best.cycles

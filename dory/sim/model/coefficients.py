@@ -21,7 +21,7 @@ from dory.layers.conv import DEEP_KERNEL
 from dory.layers.cost import Number, Work
 from dory.layers.rescale import FORMS
 from dory.layers.subbyte import KERNELS as REPACK_KERNELS
-from dory.layers.subbyte import repack_features
+from dory.layers.subbyte import least_repack_features, repack_features
 from dory.plan import LayerPlan
 from dory.resources import csrc_dir, templates_dir
 from dory.sim.iss.params import IssParams
@@ -120,6 +120,10 @@ class Coefficients:
         """Cycles around the kernel of a tile whose operands are not all bytes."""
         features = repack_features(layer, work, new_x, new_w)
         return round(float(self.kernels[REPACK].cycles(features, work.cores)))
+
+    def least_repack(self, layer: LayerPlan, cores: int) -> float:
+        """Cycles of unpacking and packing that no tiling of a layer can do without."""
+        return float(self.kernels[REPACK].cycles(least_repack_features(layer, cores), cores))
 
     def costs(self, layer: LayerPlan, p: IssParams) -> LoopCosts:
         """The loop over a layer's tiles."""
