@@ -35,8 +35,16 @@ def test_bundled_example(tmp_path: Path) -> None:
     assert main(["deploy", str(EXAMPLE), "-o", str(tmp_path / "app"), "--verify", "sim"]) == 0
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.25_96", "mobilenet_v1_1.0_128", "all_ops_net", "two_input_net"])
-@pytest.mark.parametrize("target", ["gap8", "gap8-gvsoc"])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("mobilenet_v1_0.25_96", "gap8"),
+        ("mobilenet_v1_1.0_128", "gap8"),
+        ("all_ops_net", "gap8"),
+        ("two_input_net", "gap8"),
+        ("all_ops_net", "gap8-gvsoc"),
+    ],
+)
 def test_project_networks(name: str, target: str, tmp_path: Path) -> None:
     assert main(["simulate", str(deploy(name, tmp_path)), "--target", target]) == 0
 

@@ -23,6 +23,7 @@ from dory.tiler.memory import (
 )
 from dory.tiler.packing import Block, pack
 from dory.tiler.schedule_model import decide, peak
+from dory.tiler.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def lay_out(graph: Graph, layers: Sequence[LayerMemory], l2: int, l3: int) -> La
         offsets = pack(blocks, l2)
         if offsets is not None:
             larger, offsets = _with_larger_stripes(graph, layers, found, l2, offsets)
+            found, offsets = _with_earlier_reads(graph, larger, found, l2, offsets)
             return _finish(graph, larger, found, blocks_of(graph, larger, found), offsets, l3)
         slack += l2 // 64
     raise PlanError(f"no L2 addresses found within {l2} bytes", hint="a larger --l2")
@@ -76,6 +78,19 @@ def _with_larger_stripes(
                 layers, offsets = tried, packed
                 break
     return layers, offsets
+
+
+def _with_earlier_reads(
+    graph: Graph, layers: Sequence[LayerMemory], choice: Choice, l2: int, offsets: dict[str, int]
+) -> tuple[Choice, dict[str, int]]:
+    """Choice and offsets with reads as far ahead as room is left for, where that packs."""
+    line = Timeline(graph, layers, l2)
+    for slack in range(0, l2 // 4, l2 // 16):
+        earlier = line.earlier(choice, l2 - slack)
+        packed = pack(blocks_of(graph, layers, earlier), l2, search=False)
+        if packed is not None:
+            return earlier, packed
+    return choice, offsets
 
 
 def _finish(

@@ -1,44 +1,31 @@
-"""When the layers run and their weights arrive: a CPMpy model that chooses what to keep in L2 and what to read ahead.
+"""What to keep in L2 and what to read ahead: a CPMpy model of when the layers run and their weights arrive.
 
-One HyperRAM queue serves the whole network (see dory.streaming). Per layer i: it starts at T, ends at E, its first part
-has arrived at F, its last one at A, and until B the queue works for it and the layers before. Times are in units of
-UNIT cycles. Parts are a fluid here: the model is a bound that the order of single reads comes close to.
+The times are those of `timeline`. Per layer i: it starts at T, ends at E, its first read begins at F, its last part has
+arrived at A, and until B the queue works for it and the layers before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
 from dory.graph.types import Graph
-from dory.plan import guarded
-from dory.tiler.memory import Choice, LayerMemory, Streaming, blocks_of, lifetime, stripe_block, weight_block
+from dory.tiler.memory import Choice, LayerMemory, blocks_of
 from dory.tiler.packing import Block
+from dory.tiler.timeline import FINER, UNIT, Stream, Timeline, transfer
 
-UNIT = 256  # cycles
-READ_CYCLES = 1000  # start of a transfer (hardware notes: hand-over to the controller and the law's constant)
-CYCLES_PER_BYTE = 1.3
-EFFORTS = (0.1, 3.0, 30.0)
-"""Deterministic time of the solver, the same choice on every machine: more where less finds nothing."""
-PROOF = 0.1
-"""The same for a bound of what is possible, where the first search has not proved its own."""
-
-
-FINER = 16
-"""A UNIT of the end outweighs so many of transfers of spilled tensors, which cost more than their time: rows are read
-twice, and tiles are as low as stripes."""
-
-
-def transfer(size: float, reads: int = 1) -> int:
-    """UNITs that the queue takes for `size` bytes in `reads` transfers."""
-    return round((reads * READ_CYCLES + size * CYCLES_PER_BYTE) / UNIT)
+PROVING: dict[str, Any] = {"use_objective_lb_search": True, "linearization_level": 0}
+FINDING: dict[str, Any] = {"use_objective_lb_search": False, "linearization_level": 1}
+EFFORTS = ((0.1, PROVING), (0.1, FINDING), (3.0, FINDING), (30.0, FINDING))
+"""Deterministic time of the solver, the same choice on every machine, and how it searches: from the bound upwards,
+which most often ends with a proof; where that finds nothing, for any solution."""
 
 
 def decide(graph: Graph, layers: Sequence[LayerMemory], l2: int) -> Choice | None:
     """The choice with the earliest end that fits `l2` bytes by sums; None when there is none."""
-    found = _Model(graph, layers, l2).solve()
+    found = Model(Timeline(graph, layers, l2)).solve()
     return found and _kept(graph, layers, found, l2)
 
 
@@ -62,124 +49,128 @@ def peak(blocks: Sequence[Block]) -> int:
     return max(accumulate(change[s] for s in sorted(change)), default=0)
 
 
-class _Model:
-    def __init__(self, graph: Graph, layers: Sequence[LayerMemory], l2: int) -> None:
+class Model:
+    """The constraints of a network's schedule, one model for all efforts.
+
+    Sums are built from lists, at once; most constraints are linear, few are implied.
+    """
+
+    def __init__(self, line: Timeline) -> None:
         import cpmpy as cp
 
-        self.cp, self.graph, self.layers = cp, graph, layers
-        self.model = cp.Model()
-        self.options = [_useful(i, layer) for i, layer in enumerate(layers)]
-        self.pick = [[cp.boolvar(name=f"w{i}_{k}") for k in range(len(o))] for i, o in enumerate(self.options)]
-        ports = {*graph.inputs, *graph.outputs}
-        fixed = {t for x in layers if x.geometry.direct for t in (*x.inputs, x.output)} | ports
-        self.spill = {t: cp.boolvar(name=f"spill{k}") for k, t in enumerate(graph.tensors) if t not in fixed}
-        self.fits = self._memory(l2)
+        self.cp, self.line, self.model = cp, line, cp.Model()
+        self.pick = [[cp.boolvar(name=f"w{i}_{k}") for k in range(len(o))] for i, o in enumerate(line.options)]
+        self.spill = [cp.boolvar(name=f"spill{k}") for k in range(len(line.tensors))]
+        self.fits = self._memory()
         self.end = self._times()
 
     def solve(self) -> Choice | None:
         """Solve; None when there is no solution, or none was found with the last effort."""
         if not self.fits:
             return None
-        spills = [transfer(self.graph.tensors[t].nbytes) * v for t, v in self.spill.items()]
-        self.model.minimize(FINER * self.end + self.cp.sum(spills or [0]))
-        solver = self.cp.SolverLookup.get("ortools", self.model)
-        for effort in EFFORTS:
-            _run(solver, effort)
-            if solver.status().exitstatus.name == "UNSATISFIABLE":
+        self.model.minimize(FINER * self.end + self._sum(zip(self.line.transfers, self.spill, strict=True)))
+        solver, bound = self.cp.SolverLookup.get("ortools", self.model), 1.0
+        for effort, how in EFFORTS:
+            # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word. Probing takes
+            # longer here than the search.
+            quiet = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False, "cp_model_probing_level": 0}
+            solver.solve(max_deterministic_time=effort, **quiet, **how)
+            status = solver.status().exitstatus.name
+            if status == "UNSATISFIABLE":
                 return None
-            if solver.status().exitstatus.name in ("OPTIMAL", "FEASIBLE"):
-                break
-        else:
-            return None
-        weights = tuple(
-            next(o for o, v in zip(options, pick, strict=True) if v.value())
-            for options, pick in zip(self.options, self.pick, strict=True)
-        )
-        spilled = frozenset(t for t, v in self.spill.items() if v.value())
-        return Choice(weights, spilled, _gap(solver))  # whose own run gives the variables other values
+            bound = max(bound, float(solver.ort_solver.best_objective_bound))
+            if status in ("OPTIMAL", "FEASIBLE"):
+                return self._choice(status == "OPTIMAL", bound)
+        return None
 
-    def _memory(self, l2: int) -> bool:
+    def _choice(self, proved: bool, bound: float) -> Choice:
+        """What a search from the solver's choice finds."""
+        line = self.line
+        picks = [next(k for k, v in enumerate(some) if v.value()) for some in self.pick]
+        state = line.improved([*picks, *(int(v.value()) for v in self.spill)], proved)
+        return line.choice(state, max(line.cost(state) - bound, 0.0) / bound)
+
+    def _sum(self, terms: Iterable[tuple[int, Any]]) -> Any:
+        return self.cp.sum([factor * v for factor, v in terms] or [0])
+
+    def _any(self, some: Sequence[Any], name: str) -> Any:
+        """Whether one of some options is chosen."""
+        if len(some) == 1:
+            return some[0]
+        found = self.cp.boolvar(name=name)
+        self.model += self.cp.sum(some) == found
+        return found
+
+    def _memory(self) -> bool:
         """One option per layer, and at every step all live blocks within l2 bytes; False if that is impossible."""
-        n = len(self.layers)
-        # By step, shifted by one for step -1: (bytes, whether they live there). Sums of a list are built at once.
-        usage: list[list[tuple[int, Any]]] = [[] for _ in range(n + 2)]
-        always = [0] * (n + 2)
-        for i, layer in enumerate(self.layers):
-            self.model += self.cp.sum(self.pick[i]) == 1
-            for option, chosen in zip(self.options[i], self.pick[i], strict=True):
-                block = weight_block(i, layer, option, n)
-                for s in range(block.first, block.last + 1) if block else ():
-                    usage[s + 1].append((block.bytes if block else 0, chosen))
-            for label, t in layer.operands:
-                if t in self.spill:
-                    usage[i + 1].append((stripe_block(i, layer, label).bytes, self.spill[t]))
-        for t, tensor in self.graph.tensors.items():
-            first, last = lifetime(self.graph, t)
-            for s in range(first, last + 1):
-                always[s + 1] += guarded(tensor.nbytes)
-                if t in self.spill:
-                    usage[s + 1].append((-guarded(tensor.nbytes), self.spill[t]))
-        for terms, least in zip(usage, always, strict=True):
+        line = self.line
+        usage: list[list[tuple[int, Any]]] = [[] for _ in line.fixed]  # by step: (bytes, whether they live there)
+        for some in self.pick:
+            self.model += self.cp.sum(some) == 1
+        for needs, some in zip(line.needs, [*self.pick, *([~v, v] for v in self.spill)], strict=True):
+            for option, chosen in zip(needs, some, strict=True):
+                for step, size in option:
+                    usage[step].append((size, chosen))
+        for terms, least in zip(usage, line.fixed, strict=True):
             if terms:
-                self.model += self.cp.sum([size * there for size, there in terms]) <= l2 - least
-            elif least > l2:
+                self.model += self._sum(terms) <= line.l2 - least
+            elif least > line.l2:
                 return False
         return True
 
     def _times(self) -> Any:
-        cp, model = self.cp, self.model
-        horizon = sum(_longest(layer) for layer in self.layers) + 4 * len(self.layers)
+        """The end of the last layer: all times have lower bounds alone, and the least ones are those of `timeline`."""
+        cp, model, line = self.cp, self.model, self.line
+        horizon = sum(_longest(layer) for layer in line.layers) + 4 * len(line.layers)
         starts: list[Any] = []
+        spills = [[(line.transfers[k], self.spill[k]) for k in some] for some in line.operands]
         end: Any = 0
         queue: Any = 0
-        for i, layer in enumerate(self.layers):
-            start, done, arrived, busy = (cp.intvar(0, horizon, name=f"{k}{i}") for k in "TEAB")
+        for i in range(len(line.layers)):
+            start, done, busy = (cp.intvar(0, horizon, name=f"{k}{i}") for k in "TEB")
             starts.append(start)
-            compute, spilled = round(layer.cycles / UNIT), self._spills(layer)
-            model += [start >= end, done >= start + compute, done >= start + spilled, arrived >= queue]
-            for option, chosen in zip(self.options[i], self.pick[i], strict=True):
-                if option is None:
-                    continue
-                part, rest = transfer(option.part_bytes), transfer(layer.weight_bytes, option.parts)
-                # Without a lead the first read begins where the layer before ends, and the layer starts behind it.
-                first = cp.max([queue, starts[max(i - option.lead, 0)] if option.lead else end]) if i else 0
-                model += [chosen.implies(start >= first + part), chosen.implies(arrived >= first + rest)]
-                model += [chosen.implies(done >= arrived + compute // option.parts)]
-                if option.slots < option.parts:
-                    held = compute * (option.parts - option.slots) // option.parts
-                    model += [chosen.implies(arrived >= start + held + part)]
-            model += [busy >= arrived + spilled]
+            model += [start >= end, done >= start + line.compute[i]]
+            if spills[i]:
+                model += done >= start + self._sum(spills[i])
+            streams = [(x, v) for x, v in zip(line.streams[i], self.pick[i], strict=True) if x]
+            if streams:
+                queue = self._streamed(i, streams, (starts, end, done, queue), spills, horizon)
+            model += busy >= queue + self._sum(spills[i])
             end, queue = done, busy
         return end
 
-    def _spills(self, layer: LayerMemory) -> Any:
-        """UNITs of the queue for the layer's spilled operands."""
-        return self.cp.sum(
-            [transfer(self.graph.tensors[t].nbytes) * self.spill[t] for _, t in layer.operands if t in self.spill]
-            or [0]
-        )
+    def _streamed(
+        self,
+        i: int,
+        streams: list[tuple[Stream, Any]],
+        at: tuple[list[Any], Any, Any, Any],
+        spills: list[list[tuple[int, Any]]],
+        horizon: int,
+    ) -> Any:
+        """When the last part has arrived, for layer i; at: starts up to its own, the layer's before and its own end,
+        and when the queue is free."""
+        (starts, end, done, queue), start = at, at[0][i]
+        first, arrived = (self.cp.intvar(0, horizon, name=f"{k}{i}") for k in "FA")
+        streamed = self._any([v for _, v in streams], f"s{i}")
+        self.model += [first >= queue, arrived >= first + self._sum((x.rest, v) for x, v in streams)]
+        self.model += streamed.implies(start >= first + self._sum((x.part, v) for x, v in streams))
+        self.model += streamed.implies(done >= arrived + self._sum((x.last, v) for x, v in streams))
+        for lead, some in _grouped(streams, lambda x: x.lead).items():
+            # Without a lead the first read begins where the layer before ends, and the layer starts behind it.
+            if i > 0:
+                then = starts[i - lead] + self._sum(t for x in spills[i - lead : i] for t in x) if lead else end
+                self.model += self._any(some, f"l{i}_{lead}").implies(first >= then)
+        for held, some in _grouped(streams, lambda x: x.held).items():
+            if held is not None:
+                self.model += self._any(some, f"h{i}_{held}").implies(arrived >= start + held)
+        return arrived
 
 
-def _run(solver: Any, effort: float, **options: Any) -> None:
-    """Probing takes longer here than the search."""
-    # The solver's own handler of Ctrl-C would stay behind, and end later runs without a word.
-    quiet = {"num_workers": 1, "random_seed": 1, "catch_sigint_signal": False, "cp_model_probing_level": 0}
-    solver.solve(max_deterministic_time=effort, **quiet, **options)
-
-
-def _gap(solver: Any) -> float:
-    """How far a solution is above what is possible, as a share of that."""
-    found, least = float(solver.objective_value()), float(solver.ort_solver.best_objective_bound)
-    if least < found:
-        _run(solver, PROOF, linearization_level=0, use_objective_lb_search=True)
-        least = max(least, float(solver.ort_solver.best_objective_bound))
-    least = max(least, 1.0)
-    return max(found - least, 0.0) / least
-
-
-def _useful(i: int, layer: LayerMemory) -> list[Streaming | None]:
-    """Options without those that reach before the first layer."""
-    return [o for o in layer.options if o is None or o.lead <= i]
+def _grouped(streams: list[tuple[Stream, Any]], key: Callable[[Stream], int | None]) -> dict[int | None, list[Any]]:
+    groups: dict[int | None, list[Any]] = {}
+    for x, v in streams:
+        groups.setdefault(key(x), []).append(v)
+    return groups
 
 
 def _longest(layer: LayerMemory) -> int:

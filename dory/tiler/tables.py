@@ -35,7 +35,8 @@ class _Axis:
     def add(self, step: int, found: Sequence[Piece]) -> None:
         cut = []
         for piece in found:
-            number = self.numbers.setdefault(piece.key, len(self.numbers))
+            key = (piece.count, piece.inputs, piece.taps, piece.pad)  # as Piece.key, which is slow when asked for once
+            number = self.numbers.setdefault(key, len(self.numbers))
             if number == len(self.classes):
                 self.classes.append(piece)
             cut.append(number)
@@ -91,6 +92,7 @@ class CostTables:
         self.repack = coefficients.repack
         self._axes = (_Axis(), _Axis(), _Axis())
         self._settled = False
+        self._line_cycles: dict[tuple[int, bool], int] = {}
         self._known: list[tuple[IntArray, IntArray, list[int]]] = []  # (codes in order, cycles, base of the codes)
 
     def even(self) -> CostTables:
@@ -163,7 +165,8 @@ class CostTables:
             if axis < 2:
                 found = pieces(self.layer, axis, 0, out[axis], step)
             else:
-                found = [Piece(at, min(step, out[2] - at), (), 0) for at in range(0, out[2], step)]
+                whole, rest = divmod(out[2], step)
+                found = [Piece(0, step, (), 0)] * whole + [Piece(whole * step, rest, (), 0)] * (rest > 0)
             self._axes[axis].add(step, found)
 
     def _evaluate(self, codes: IntArray, sizes: Sequence[int]) -> IntArray:
@@ -249,14 +252,21 @@ class CostTables:
         p = self.p
         r = np.array([sum(x) for x in rows], np.int64)[of[0]]
         whole = -(-r * width * pixel // p.dma_bytes_per_cycle)
-        line = [sum(_line(p, n * pixel, outward) for n in x if n) for x in columns]
+        line = [sum(self._line(n * pixel, outward) for n in x if n) for x in columns]
         cols = np.array([sum(x) for x in columns], np.int64)[of[1]]
-        lines = [sum(_line(p, packed_bytes(n, operand.bits), outward) for n in x) for x in depths]
+        lines = [sum(self._line(packed_bytes(n, operand.bits), outward) for n in x) for x in depths]
         deep = np.array(lines, np.int64)[of[2]]
         all_columns = np.array([x == [width] for x in columns])[of[1]]
         all_channels = np.array([x == [channels] for x in depths])[of[2]]
         by_lines = r * np.array(line, np.int64)[of[1]]
         return np.where(all_channels, np.where(all_columns, whole, by_lines), r * cols * deep)
+
+    def _line(self, size: int, outward: bool) -> int:
+        """DMA cycles of a line of a two-dimensional command."""
+        found = self._line_cycles.get((size, outward))
+        if found is None:
+            found = self._line_cycles[size, outward] = dma_copies(self.p, 1, 2, size, outward).cycles // 2
+        return found
 
 
 def _count(p: Piece) -> int:
@@ -269,11 +279,6 @@ def _taps(p: Piece) -> int:
 
 def _pad(p: Piece) -> int:
     return p.pad
-
-
-def _line(p: IssParams, size: int, outward: bool) -> int:
-    """DMA cycles of a line of a two-dimensional command."""
-    return dma_copies(p, 1, 2, size, outward).cycles // 2
 
 
 class PricedTiles(LayerTiles):

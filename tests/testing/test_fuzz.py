@@ -39,15 +39,15 @@ def run(level: Any, part: int, count: int, folder: Path, draw: Any = None) -> Re
     return result
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", range(9))
 def test_tile_level(part: int, tmp_path: Path) -> None:
-    """4,000 layers under L1 limits."""
+    """4,500 layers under L1 limits."""
     assert run("tile", part, 53, tmp_path, MANY_LAYERS).layers >= 500
 
 
-@pytest.mark.parametrize("part", range(8, 12))
+@pytest.mark.parametrize("part", range(9, 11))
 def test_tile_level_in_small_memories(part: int, tmp_path: Path) -> None:
-    """1,000 layers under all limits."""
+    """500 layers under all limits."""
     assert run("tile", part, 100, tmp_path).layers >= 250
 
 
@@ -197,7 +197,7 @@ def test_interrupted_while_shrinking_saves_what_there_is(tmp_path: Path) -> None
 
 
 def test_the_same_seed_draws_the_same(tmp_path: Path) -> None:
-    a, b, c = (fuzz(Options("tile", 20, seed=s, folder=tmp_path)) for s in (1, 1, 2))
+    a, b, c = (fuzz(Options("tile", 8, seed=s, folder=tmp_path)) for s in (1, 1, 2))
     assert a == b != c
 
 
