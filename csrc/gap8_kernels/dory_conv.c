@@ -117,6 +117,8 @@ static block_fn_t *rows(int32_t form) { return BY_FORM(dory_rows); }
 
 static block_fn_t *rows5(int32_t form) { return BY_FORM(dory_rows5); }
 
+static block_fn_t *slide(int32_t form) { return BY_FORM(dory_slide); }
+
 static block_fn_t *runs(int32_t form) { return BY_FORM(dory_runs); }
 
 DORY_OUT_OF_LINE void run_share(work_t *k, runs_t *r, int flat) {
@@ -252,7 +254,10 @@ static void run_windows(work_t *k, runs_t *r) {
   k->b.words = run / 4;
   k->b.x_jump = a->win.dil_h * k->pitch - run;
   k->run = rows(form);
-  if (run_in_rows(k, a->c_out / 4, rows5(form), rows(form))) {
+  if (slides(a)) {
+    run_slides(k, a->c_out / 4, slide(form), rows(form));
+    if (a->c_out % 4) run_last_group(k);
+  } else if (run_in_rows(k, a->c_out / 4, rows5(form), rows(form))) {
     if (a->c_out % 4) run_last_group(k);
   } else {
     run_share(k, r, 0);

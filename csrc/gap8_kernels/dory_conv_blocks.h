@@ -9,7 +9,7 @@ typedef void block_fn_t(const dory_blocks_t *b);
 
 #define DORY_BLOCKS(form)                                                                                              \
   __attribute__((weak)) block_fn_t dory_pointwise_##form, dory_pointwise5_##form, dory_rows_##form, dory_rows5_##form, \
-      dory_runs_##form
+      dory_slide_##form, dory_runs_##form
 
 DORY_BLOCKS(narrow);
 DORY_BLOCKS(mul15);

@@ -54,6 +54,11 @@ static inline int is_rows(const dory_conv_args_t *a) {
   return a->in_place && a->c_in % 4 == 0 && taps_of(a) > 1 && a->win.dil_w == 1 && a->win.kernel_w * a->c_in >= 8;
 }
 
+/* Whether neighbouring windows that are read as rows share two of their three columns. */
+static inline int slides(const dory_conv_args_t *a) {
+  return a->win.kernel_w == 3 && a->win.stride_w == 1 && a->w_out >= 4;
+}
+
 /* Pixels that are gathered at a time. */
 static inline int32_t flat_pixels(int32_t k4) { return k4 <= 32 ? 4 * FIVE : k4 <= 64 ? 2 * FIVE : FIVE; }
 
