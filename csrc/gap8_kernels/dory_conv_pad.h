@@ -26,10 +26,13 @@ DORY_OUT_OF_LINE void copy_span(uint8_t *to, const uint8_t *from, int32_t n) {
 }
 
 static inline void fill_words(uint8_t *to, uint32_t word, int32_t n) {
-  __asm__ volatile(XP_BEGIN XP_LP_SETUP(0, %[n], 2) XP_SW_POST(%[word], 4, %[to]) "nop\n" XP_END
-                   : [to] "+r"(to)
-                   : [n] "r"(n), [word] "r"(word)
-                   : "memory");
+  if (n >= 2) {
+    __asm__ volatile(XP_BEGIN XP_LP_SETUP(0, %[pairs], 2) XP_SW_POST(%[word], 4, %[to]) XP_SW_POST(%[word], 4, %[to]) XP_END
+                     : [to] "+r"(to)
+                     : [pairs] "r"(n >> 1), [word] "r"(word)
+                     : "memory");
+  }
+  if (n & 1) xp_store(to, word);
 }
 /* clang-format on */
 
@@ -56,6 +59,24 @@ static inline void pad_part(const pads_t *p, int32_t y, int32_t from, int32_t to
   if (begin < end) copy_span(line + begin, a->x + iy * a->w_in * a->c_in + begin - p->left, end - begin);
 }
 
+/* Rows [from, to). */
+DORY_OUT_OF_LINE void pad_rows(const pads_t *p, int32_t from, int32_t to) {
+  const dory_conv_args_t *a = p->a;
+  const int32_t own = p->end - p->left, right = p->end & ~3, before = round4(p->left) / 4,
+                behind = (p->row - right) / 4;
+  uint8_t *line = a->scratch + from * p->row;
+  const uint8_t *x = a->x + (from - a->win.pad_t) * own;
+  for (int32_t iy = from - a->win.pad_t; iy < to - a->win.pad_t; iy++, line += p->row, x += own) {
+    if (iy < 0 || iy >= a->h_in) {
+      fill_words(line, p->word, p->row / 4);
+      continue;
+    }
+    fill_words(line, p->word, before);
+    fill_words(line + right, p->word, behind);
+    copy_span(line + p->left, x, own);
+  }
+}
+
 /* Bytes from row to row. Within what the columns leave, rows of the next output begin two banks further on: cores at
  * different rows would wait for each other otherwise. */
 static inline int32_t padded_pitch(const dory_conv_args_t *a) {
@@ -70,17 +91,21 @@ static inline int32_t padded_pitch(const dory_conv_args_t *a) {
 /* All cores copy rows, or parts of few rows; then *own is a tile whose windows lie inside. Bytes from row to row. */
 DORY_OUT_OF_LINE int32_t pad_tile(const dory_conv_args_t *a, dory_conv_args_t *own) {
   const int32_t rows = padded_rows(a), row = padded_pitch(a);
-  const int32_t cores = drt_core_count(), parts = rows < 2 * cores ? dory_lesser(cores, row / 64 + 1) : 1;
+  const int32_t parts = dory_lesser((2 * drt_core_count() + rows - 1) / rows, row / 64 + 1); /* one of many rows */
   const int32_t part = parts == 1 ? row : round4(row / parts + 1);
   const int32_t left = a->win.pad_l * a->c_in;
   const pads_t p = {a, row, left, left + a->w_in * a->c_in, (uint32_t)a->pad_value * 0x01010101u};
   const dory_share_t share = dory_share(rows * parts);
-  int32_t y = parts == 1 ? share.from : share.from / parts, from = (share.from - y * parts) * part;
-  for (int32_t i = share.from; i < share.to; i++) {
-    const int32_t to = dory_lesser(from + part, row);
-    if (from < to) pad_part(&p, y, from, to);
-    from += part;
-    if (from >= parts * part) from = 0, y++;
+  if (parts == 1) {
+    pad_rows(&p, share.from, share.to);
+  } else {
+    int32_t y = share.from / parts, from = (share.from - y * parts) * part;
+    for (int32_t i = share.from; i < share.to; i++) {
+      const int32_t to = dory_lesser(from + part, row);
+      if (from < to) pad_part(&p, y, from, to);
+      from += part;
+      if (from >= parts * part) from = 0, y++;
+    }
   }
   *own = *a;
   own->x = a->scratch;

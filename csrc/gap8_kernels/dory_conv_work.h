@@ -65,15 +65,24 @@ static inline int32_t flat_pixels(int32_t k4) { return k4 <= 32 ? 4 * FIVE : k4 
 #if defined(__riscv)
 #include "dory_conv_blocks.h"
 
+/* Rows of windows, to be copied to rows without gaps. Steps are from the last word of a row (the end of it, for more
+ * than three words) to the next row, and from the end of the rows to the next pixel. */
+typedef struct {
+  int32_t words, rows;
+  int32_t row_from, row_to, pixel_from, pixel_to;
+} windows_t;
+
 typedef struct {
   const dory_conv_args_t *a;
   block_fn_t *run; /* of this form */
   dory_blocks_t b;
   const uint8_t *w; /* of group 0 */
   int32_t pixels, groups, group_bytes;
-  int32_t pitch; /* from row to row of the input */
-  int32_t words; /* of K */
-  uint8_t *rows; /* gathered ones, of this core */
+  int32_t pitch;     /* from row to row of the input */
+  int32_t words;     /* of K */
+  uint8_t *rows;     /* gathered ones, of this core */
+  windows_t windows; /* whole ones */
+  int whole;         /* all of them, and what their copies run over, lie inside */
   int32_t row_words, reach_y;
   int32_t at, oy, ox;             /* next pixel to be gathered */
   int32_t from_column, to_column; /* of the output: windows inside the tensor */
