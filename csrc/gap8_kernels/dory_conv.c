@@ -254,7 +254,7 @@ static void run_windows(work_t *k, runs_t *r) {
   k->b.words = run / 4;
   k->b.x_jump = a->win.dil_h * k->pitch - run;
   k->run = rows(form);
-  if (slides(a)) {
+  if (slides(a) && k->pixels >= 4) {
     run_slides(k, a->c_out / 4, slide(form), rows(form));
     if (a->c_out % 4) run_last_group(k);
   } else if (run_in_rows(k, a->c_out / 4, rows5(form), rows(form))) {

@@ -65,19 +65,12 @@ DORY_OUT_OF_LINE int run_in_rows(work_t *k, int32_t groups, block_fn_t *five, bl
   return 1;
 }
 
-/* Pixels from (y, x) on, row by row, `rows` x `columns` of them. */
-typedef struct {
-  int32_t y, x, rows, columns;
-} corner_t;
-
-/* Where a block of four of them reads and writes; absent ones repeat the last. */
-static inline void point_at_corner(work_t *k, const corner_t *c, int32_t block, uint8_t *to[4]) {
+/* Where a block of four pixels of the last rows and columns reads and writes; absent ones repeat the last. */
+DORY_OUT_OF_LINE void point_at_corner(work_t *k, int32_t rows, int32_t columns, int32_t block, uint8_t *to[4]) {
   const dory_conv_args_t *a = k->a;
-  const int32_t last = c->rows * c->columns - 1;
-  int32_t row = 0, column = 4 * block;
-  while (column >= c->columns) column -= c->columns, row++;
+  int32_t y = a->h_out - rows, x = a->w_out - columns + 4 * block;
+  while (x >= a->w_out) x -= columns, y++;
   for (int32_t i = 0; i < 4; i++) {
-    const int32_t y = c->y + row, x = c->x + column;
     const uint8_t *from = a->x + y * a->win.stride_h * k->pitch + x * a->win.stride_w * a->c_in;
     if (i) {
       k->b.offset[i - 1] = from - k->b.x;
@@ -85,14 +78,18 @@ static inline void point_at_corner(work_t *k, const corner_t *c, int32_t block, 
       k->b.x = from;
     }
     to[i] = a->y + (y * a->w_out + x) * a->c_out;
-    if (4 * block + i < last && ++column == c->columns) column = 0, row++;
+    if (x + 1 < a->w_out) {
+      x++;
+    } else if (y + 1 < a->h_out) {
+      x -= columns - 1, y++;
+    }
   }
 }
 
-/* Outputs of a corner's blocks go by way of a buffer: the pixels are anywhere. */
-DORY_OUT_OF_LINE void run_corner(work_t *k, block_fn_t *run, const corner_t *c, int32_t groups) {
+/* A corner's outputs go by way of a buffer: its pixels are anywhere. */
+DORY_OUT_OF_LINE void run_corner(work_t *k, block_fn_t *run, int32_t rows, int32_t columns, int32_t groups) {
   const int32_t cores = drt_core_count();
-  const dory_share_t share = dory_share_of((c->rows * c->columns + 3) / 4 * groups, cores, cores - 1 - drt_core_id());
+  const dory_share_t share = dory_share_of((rows * columns + 3) / 4 * groups, cores, cores - 1 - drt_core_id());
   uint8_t buffer[16] __attribute__((aligned(4)));
   uint8_t *to[4];
   int32_t block = 0, g = share.from, known = -1;
@@ -101,7 +98,7 @@ DORY_OUT_OF_LINE void run_corner(work_t *k, block_fn_t *run, const corner_t *c, 
   k->b.y_back = -8;
   k->b.blocks = k->b.groups = 1;
   for (int32_t unit = share.from; unit < share.to; unit++) {
-    if (block != known) point_at_corner(k, c, known = block, to);
+    if (block != known) point_at_corner(k, rows, columns, known = block, to);
     k->b.w = k->w + g * k->group_bytes;
     k->b.y = buffer;
     run(&k->b);
@@ -114,21 +111,21 @@ DORY_OUT_OF_LINE void run_corner(work_t *k, block_fn_t *run, const corner_t *c, 
  * read; the columns that are left in blocks of four rows, and a corner. */
 DORY_OUT_OF_LINE void run_slides(work_t *k, int32_t groups, block_fn_t *slide, block_fn_t *four) {
   const dory_conv_args_t *a = k->a;
-  const int32_t h = a->h_out, w = a->w_out, r = w & 3, s = h & 3;
-  const patch_t across = {4, 0, 0, h, w >> 2, 0}, down = {4, 0, w - r, r, h >> 2, 1};
-  const corner_t corner = {h - s, w - r, s, r};
-  set_steps(k, &across);
+  const int32_t h = a->h_out, r = a->w_out & 3;
+  patch_t p = {4, 0, 0, h, a->w_out >> 2, 0};
+  set_steps(k, &p);
   k->b.words = a->c_in / 4;
   k->b.x_jump += 2 * a->c_in;
   k->b.offset[1] = 4 - 5 * a->c_in;
   k->b.offset[2] = 4 * a->c_in - 12;
-  run_patch(k, slide, &across, groups);
-  if (r == 0) return;
-  set_steps(k, &down);
+  run_patch(k, slide, &p, groups);
   k->b.words = 3 * (a->c_in / 4);
   k->b.x_jump -= 2 * a->c_in;
-  run_patch(k, four, &down, groups);
-  if (s && groups) run_corner(k, four, &corner, groups);
+  if (r == 0) return;
+  p.x = a->w_out - r, p.lines = r, p.blocks = h >> 2, p.down = 1;
+  set_steps(k, &p);
+  run_patch(k, four, &p, groups);
+  if (h & 3 && groups) run_corner(k, four, h & 3, r, groups);
 }
 
 #endif

@@ -55,9 +55,7 @@ static inline int is_rows(const dory_conv_args_t *a) {
 }
 
 /* Whether neighbouring windows that are read as rows share two of their three columns. */
-static inline int slides(const dory_conv_args_t *a) {
-  return a->win.kernel_w == 3 && a->win.stride_w == 1 && a->w_out >= 4;
-}
+static inline int slides(const dory_conv_args_t *a) { return a->win.kernel_w == 3 && a->win.stride_w == 1; }
 
 /* Pixels that are gathered at a time. */
 static inline int32_t flat_pixels(int32_t k4) { return k4 <= 32 ? 4 * FIVE : k4 <= 64 ? 2 * FIVE : FIVE; }

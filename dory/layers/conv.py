@@ -20,7 +20,7 @@ from dory.plan import LayerPlan
 DEEP_KERNEL = "dory_conv_sums"
 """The kernel of layers that take their input channels in steps."""
 GROUP = 4  # output channels that share a group of packed weights
-FORM_CODE = 4608  # bytes of dory_conv_FORM.c
+FORM_CODE = 5632  # bytes of dory_conv_FORM.c
 FLAT_CHANNELS = 16  # at most so many input channels are gathered when they are no multiple of 4
 FLAT_K = 320  # at most so many products of an output are gathered when they are
 
@@ -98,7 +98,7 @@ class Conv(Layer[ConvAttrs]):
 
     op = "conv"
     kernel = "dory_conv"
-    code = 10240
+    code = 11776
     rate = 2.1
     summary = "convolution: any kernel, stride, dilation, asymmetric padding; 1x1 is pointwise"
 

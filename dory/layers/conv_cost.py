@@ -15,16 +15,19 @@ BLOCK = 4
 """Pixels of a block, channels of a group."""
 FIVE = 5
 """Pixels of a block where there are enough."""
+SLIDE = 3
+"""Columns of a window of which neighbours share all but one."""
 
 
 def path(layer: LayerPlan) -> str:
     """How pixels are read: gathered ("flat"), or in place: rows of words at equal distances ("rows", of a copy with
-    padding if need be), through a table of addresses ("runs"), or alone ("point")."""
+    padding if need be; "slide" where neighbours share them), through a table of addresses ("runs"), or alone ("point").
+    """
     x = layer.inputs[0]
     c, taps = x.shape[2], x.window.kernel[0] * x.window.kernel[1]
     in_place = layer.padded or not any(x.window.pads)
     if in_place and c % 4 == 0 and taps > 1 and x.window.dilation[1] == 1 and x.window.kernel[1] * c >= 8:
-        return "rows"
+        return "slide" if x.window.kernel[1] == SLIDE and x.window.stride[1] == 1 else "rows"
     if c <= FLAT_CHANNELS if c % 4 else taps > 1 and taps * c <= FLAT_K:
         return "flat"
     return "point" if taps == 1 and c % 4 == 0 and c >= 8 and not any(x.window.pads) else "runs"
@@ -51,6 +54,8 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         return _flat(layer, work)
     if way == "rows":
         return _rows(layer, work)
+    if way == "slide":
+        return _slide(layer, work)
     x = layer.inputs[0]
     (kh, kw), c = x.window.kernel, x.shape[2]
     visits, units, partial = _shares(work)
@@ -90,8 +95,10 @@ FLOORS = {
     "flat": _floors({15: 29.0, 16: 24.0}, 17),
     "runs": _floors({9: 24.0}, 5),
     "rows": _floors({10: 29.0, 11: 24.0}, 12),
+    "slide": _floors({11: 22.0, 12: 24.0}, 13),
 }
-"""A word of K takes 29 instructions for blocks of five pixels, 24 for four (dory_block_asm.h)."""
+"""A word of K takes 29 instructions for blocks of five pixels, 24 for four (dory_block_asm.h), 22 for four neighbours
+(dory_slide_asm.h)."""
 FIRST, LAST = 1, 2
 """Work.setting of a step that begins the sums of a tile, and of one that makes outputs of them."""
 
@@ -192,6 +199,49 @@ def _rows(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     )
 
 
+def _slide(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+    """A copy with padding; blocks of four neighbours, columns that are left in blocks of four rows, and a corner."""
+    x = layer.inputs[0]
+    (kh, kw), c = x.window.kernel, x.shape[2]
+    words, (h, w, c_out) = kh * kw * c // 4, work.out
+    groups, rest = c_out // BLOCK, w % BLOCK
+    copy, pitch = _copied(layer, work)
+    many = where(work.pixels >= BLOCK, 1, 0)
+    counts = tuple(n * many for n in (h * (w // BLOCK), rest * (h // BLOCK), -(-(rest * (h % BLOCK)) // BLOCK)))
+    shares = [work.shares(n * groups) for n in counts]
+    partial = where(c_out % BLOCK != 0, -(-work.pixels // BLOCK), 0)
+    lasts = work.shares(where(many, partial, -(-c_out // BLOCK)))
+    cores = []
+    for i in range(work.cores):
+        # The larger shares of what comes later are other cores'.
+        across, down, corner, last = (
+            s[k][1] - s[k][0] for s, k in zip((*shares, lasts), (i, -1 - i, -1 - i, i), strict=True)
+        )
+        lines = where(across > 0, across * h / most(counts[0] * groups, 1) + 1, 0)
+        lines = lines + where(down > 0, down * rest / most(counts[1] * groups, 1) + 1, 0)
+        cores.append((across, down, corner, last, lines))
+    cycles = (110 + 22 * words, 100 + 24 * words, 200 + 24 * words, 300 + 24 * words, 70)
+    across, down, corner, last, lines = work.busiest(cores, cycles)
+    fours = down + corner + last
+    units = across + fours
+    return (
+        1.0,
+        *copy,
+        lines,
+        (across + down) / most(groups, 1),
+        corner,
+        last,
+        across,
+        fours,
+        units * kh,
+        across * words,
+        fours * words,
+        *by_form(layer, BLOCK * units),
+        last * (c_out % BLOCK),
+        *(units * words * b for b in same_bank(pitch * x.window.stride[0] * (c // 4))),
+    )
+
+
 def _in_rows(work: Work) -> tuple[Number, Number, Number]:
     """Whether output rows come out even in blocks of five and up to four of four; and all of those blocks."""
     h, w, _ = work.out
@@ -235,7 +285,7 @@ def _copied(layer: LayerPlan, work: Work) -> tuple[tuple[Number, Number, Number]
     copied = where(inside, 0, 1)
     columns = -(-((most(work.out[1], 4) - 1) * win.stride[1] + win.span(1)) // 4) * 4
     row = columns * c
-    parts = where(rows < 2 * work.cores, least(work.cores, row // 64 + 1), 1)
+    parts = least(-(-2 * work.cores // most(rows, 1)), row // 64 + 1)
     lines = work.share(rows * parts) * copied
     return (copied, lines, lines * row / parts / 4), where(inside, w_in, columns)
 

@@ -196,11 +196,19 @@ def _conv_of_one(b: QdqBuilder, rng: Rng, name: str) -> Activation:
     return b.conv(x, _pick(rng, (2, 4, 9, 16)), 1, act=_act(rng), stride=1, pads=0)
 
 
+def _conv_three(b: QdqBuilder, rng: Rng, name: str) -> Activation:
+    x = _map(b, rng, name, channels=_pick(rng, (8, 12, 16, 24, 32, 48, 64)))
+    window = _window(rng, x, (3, 3, 3, 2, 5), (1, 1, 1, 2))
+    c = min(_pick(rng, (4, 8, 10, 16, 32, 64)), max(4, 300_000 // (x.shape[1] * 9)))
+    return b.conv(x, _limited(x, window, c), act=_act(rng), **window)  # type: ignore[arg-type]
+
+
 RARE: Mapping[str, Callable[[QdqBuilder, Rng, str], Activation]] = MappingProxyType(
     {
         "depthwise_5x5": _depthwise_5x5,
         "depthwise_dilated": _depthwise_dilated,
         "conv_of_one": _conv_of_one,
+        "conv_three": _conv_three,
         "maxpool_two": _maxpool_two,
         "pointwise_deep": _pointwise_deep,
         "depthwise_wide": _depthwise_wide,

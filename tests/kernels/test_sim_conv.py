@@ -108,10 +108,26 @@ FIXED = [
 ]
 
 
+NEIGHBOURS = [
+    Case((h, w, c_in), c_out, Window((3, 3), (1, 1), (1, 1), (1, 1, 1, 1)))
+    for h, c_in, c_out in ((1, 4, 8), (2, 8, 6), (3, 4, 4), (4, 8, 8), (5, 12, 20), (7, 4, 3))
+    for w in range(1, 9)
+]
+"""Blocks of four neighbours, what they leave of the columns, and its corner."""
+
+
 @pytest.mark.parametrize("form", ["narrow", "mul15", "wide"])
 def test_assembly_equals_reference(form: str) -> None:
     rng = np.random.default_rng(FORMS.index(form))
-    cases = FIXED + [some_case(rng) for _ in range(120)]
+    _check(rng, FIXED + [some_case(rng) for _ in range(120)], form)
+
+
+@pytest.mark.parametrize("form", ["narrow", "mul15", "wide"])
+def test_windows_of_three_columns(form: str) -> None:
+    _check(np.random.default_rng(FORMS.index(form)), NEIGHBOURS, form)
+
+
+def _check(rng: np.random.Generator, cases: list[Case], form: str) -> None:
     pairs = [job_of(rng, case, form) for case in cases]
     forms = [name.split()[-1] for name in (job.name for job, _ in pairs)]
     assert forms.count(form) > len(cases) // 2
