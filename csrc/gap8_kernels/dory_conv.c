@@ -124,9 +124,9 @@ static block_fn_t *runs(int32_t form) { return BY_FORM(dory_runs); }
 DORY_OUT_OF_LINE void run_share(work_t *k, runs_t *r, int flat) {
   const int32_t blocks = (k->pixels + 3) / 4;
   const dory_share_t share = dory_share(blocks * k->groups);
-  for (int32_t unit = share.from; unit < share.to;) {
-    const int32_t block = unit / k->groups, g0 = unit - block * k->groups;
-    const int32_t g1 = dory_lesser(k->groups, g0 + share.to - unit);
+  int32_t block = share.from ? share.from / k->groups : 0, g0 = share.from - block * k->groups;
+  for (int32_t left = share.to - share.from; left > 0; block++, g0 = 0) {
+    const int32_t g1 = dory_lesser(k->groups, g0 + left);
     /* The last block ends with the last pixel, and repeats what others do as well. */
     const int32_t p0 = k->pixels < 4 ? 0 : dory_lesser(4 * block, k->pixels - 4);
     if (flat) {
@@ -138,7 +138,7 @@ DORY_OUT_OF_LINE void run_share(work_t *k, runs_t *r, int flat) {
       point_at(k, p0);
     }
     run_groups(k, p0, g0, g1);
-    unit += g1 - g0;
+    left -= g1 - g0;
   }
 }
 
@@ -278,9 +278,10 @@ static void run_any(work_t *k, runs_t *r) {
   const dory_conv_args_t *a = k->a;
   const int flat = is_flat(a);
   const int32_t k4 = 4 * k->words;
+  const int apart = flat && a->c_out % 4 == 0 && k->pixels >= 12 * drt_core_count();
   k->run = pointwise(a->form);
   if (flat) {
-    prepare_gather(k);
+    prepare_gather(k, apart ? flat_pixels(k4) : 4);
     k->b.x = k->rows;
     k->b.offset[0] = k4, k->b.offset[1] = 2 * k4, k->b.offset[2] = 3 * k4;
   } else if (taps_of(a) > 1 || a->c_in % 4 || a->c_in < 8 || !all_inside(a)) {
@@ -288,7 +289,7 @@ static void run_any(work_t *k, runs_t *r) {
     k->run = runs(a->form);
     k->b.table = r->table;
   }
-  if (flat && a->c_out % 4 == 0 && k->pixels >= 12 * drt_core_count()) {
+  if (apart) {
     run_gathered(k);
   } else if (flat || r->table || !run_points(k)) {
     run_share(k, r, flat);

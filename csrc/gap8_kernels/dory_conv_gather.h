@@ -115,6 +115,12 @@ static void gather_from(work_t *k, int32_t p0) {
   k->ox = p0 - k->oy * k->a->w_out;
 }
 
+/* A window inside the tensor, and not a byte behind it. */
+static inline void gather_exactly(const dory_conv_args_t *a, uint8_t *to, const uint8_t *from) {
+  const int32_t row_bytes = a->win.kernel_w * a->c_in, step = a->win.dil_h * a->w_in * a->c_in;
+  for (int32_t ky = 0; ky < a->win.kernel_h; ky++, to += row_bytes, from += step) dory_copy(to, from, row_bytes);
+}
+
 /* Windows of the next n pixels, any of which may reach outside; behind the last of them. */
 DORY_OUT_OF_LINE uint8_t *gather_any(work_t *k, uint8_t *to, int32_t n) {
   const dory_conv_args_t *a = k->a;
@@ -128,7 +134,11 @@ DORY_OUT_OF_LINE uint8_t *gather_any(work_t *k, uint8_t *to, int32_t n) {
       gather_inside(k, to, y0, x0, here);
     } else {
       here = 1;
-      gather_border(a, to, y0, x0);
+      if (k->ox >= k->from_column && k->ox < k->to_column && y0 >= 0 && y0 + k->reach_y < a->h_in) {
+        gather_exactly(a, to, a->x + (y0 * a->w_in + x0) * a->c_in);
+      } else {
+        gather_border(a, to, y0, x0);
+      }
     }
     n -= here;
     to += 4 * k->words * here;
@@ -161,11 +171,11 @@ DORY_OUT_OF_LINE void gather(work_t *k, int32_t n) {
   for (uint8_t *end = k->rows + 4 * k->words * n; to < end; to += 4) xp_store(to, 0);
 }
 
-/* What gathering needs to know. */
-DORY_OUT_OF_LINE void prepare_gather(work_t *k) {
+/* What gathering `at_once` pixels at a time needs to know. */
+DORY_OUT_OF_LINE void prepare_gather(work_t *k, int32_t at_once) {
   const dory_conv_args_t *a = k->a;
   const dory_window_t *win = &a->win;
-  const int32_t k4 = 4 * k->words, pixels = flat_pixels(k4), words = (win->kernel_w * a->c_in + 3) / 4;
+  const int32_t k4 = 4 * k->words, words = (win->kernel_w * a->c_in + 3) / 4;
   k->row_words = words > 3 ? (words + 1) / 2 * 2 : words;
   k->reach_y = (win->kernel_h - 1) * win->dil_h;
   k->from_column = k->to_column = k->last_column = 0;
@@ -179,9 +189,9 @@ DORY_OUT_OF_LINE void prepare_gather(work_t *k) {
   }
   k->whole = all_inside(a) && k->last_column >= a->w_out && k->pitch == a->w_in * a->c_in;
   set_windows(k, &k->windows, win->kernel_h);
-  k->rows = a->scratch + drt_core_id() * (pixels * k4 + 8);
+  k->rows = a->scratch + drt_core_id() * (flat_pixels(k4) * k4 + 8);
   /* Bytes that no window covers. */
-  for (int32_t i = 0; i < pixels; i++) {
+  for (int32_t i = 0; i < at_once; i++) {
     if (k4 == 8) xp_store(k->rows + i * k4, 0);
     xp_store(k->rows + i * k4 + k4 - 4, 0);
   }

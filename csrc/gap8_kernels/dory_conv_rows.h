@@ -4,9 +4,9 @@
 
 #include "dory_conv_work.h"
 
-/* Blocks of the output, one behind the other in lines: rows from (y, x) on, or columns (down). */
+/* Blocks of the output, one behind the other in lines: rows from column x on, or columns (down). */
 typedef struct {
-  int32_t size, y, x, lines, blocks, down;
+  int32_t size, x, lines, blocks, down;
 } patch_t;
 
 static inline void set_steps(work_t *k, const patch_t *p) {
@@ -22,12 +22,12 @@ static inline void set_steps(work_t *k, const patch_t *p) {
 }
 
 /* This core's share of blocks x groups. */
-DORY_OUT_OF_LINE void run_patch(work_t *k, block_fn_t *run, const patch_t *p, int32_t groups) {
+DORY_OUT_OF_LINE void run_patch(work_t *k, block_fn_t *run, const patch_t *p, int32_t groups, int second) {
   const dory_conv_args_t *a = k->a;
   const int32_t units = p->lines * p->blocks * groups, cores = drt_core_count(), core = drt_core_id();
   if (units == 0) return;
-  /* The larger shares of blocks of 4 go to the cores with the smaller ones of what comes first. */
-  const dory_share_t share = dory_share_of(units, cores, p->x ? cores - 1 - core : core);
+  /* The larger shares of a second patch go to the cores with the smaller ones of the first. */
+  const dory_share_t share = dory_share_of(units, cores, second ? cores - 1 - core : core);
   int32_t left = share.to - share.from, block = share.from ? share.from / groups : 0;
   int32_t g0 = share.from - block * groups, line = block ? block / p->blocks : 0, i = block - line * p->blocks;
   while (left > 0) {
@@ -38,7 +38,7 @@ DORY_OUT_OF_LINE void run_patch(work_t *k, block_fn_t *run, const patch_t *p, in
       blocks = p->blocks - i;
       if (blocks * groups > left) blocks = left / groups;
     }
-    const int32_t y = p->y + (p->down ? p->size * i : line), x = p->x + (p->down ? line : p->size * i);
+    const int32_t y = p->down ? p->size * i : line, x = p->x + (p->down ? line : p->size * i);
     k->b.x = a->x + y * a->win.stride_h * k->pitch + x * a->win.stride_w * a->c_in;
     k->b.y = a->y + (y * a->w_out + x) * a->c_out + 4 * g0;
     k->b.w = k->w + g0 * k->group_bytes;
@@ -57,11 +57,11 @@ DORY_OUT_OF_LINE void run_patch(work_t *k, block_fn_t *run, const patch_t *p, in
 DORY_OUT_OF_LINE int run_in_rows(work_t *k, int32_t groups, block_fn_t *five, block_fn_t *four) {
   const int32_t h = k->a->h_out, w = k->a->w_out, fours = (5 - w % 5) % 5, fives = (w - 4 * fours) / 5;
   if (4 * fours > w) return 0;
-  const patch_t rows5 = {FIVE, 0, 0, h, fives, 0}, rows4 = {4, 0, 5 * fives, h, fours, 0};
+  const patch_t rows5 = {FIVE, 0, h, fives, 0}, rows4 = {4, 5 * fives, h, fours, 0};
   set_steps(k, &rows5);
-  run_patch(k, five, &rows5, groups);
+  run_patch(k, five, &rows5, groups, 0);
   set_steps(k, &rows4);
-  run_patch(k, four, &rows4, groups);
+  run_patch(k, four, &rows4, groups, 1);
   return 1;
 }
 
@@ -112,19 +112,19 @@ DORY_OUT_OF_LINE void run_corner(work_t *k, block_fn_t *run, int32_t rows, int32
 DORY_OUT_OF_LINE void run_slides(work_t *k, int32_t groups, block_fn_t *slide, block_fn_t *four) {
   const dory_conv_args_t *a = k->a;
   const int32_t h = a->h_out, r = a->w_out & 3;
-  patch_t p = {4, 0, 0, h, a->w_out >> 2, 0};
+  patch_t p = {4, 0, h, a->w_out >> 2, 0};
   set_steps(k, &p);
   k->b.words = a->c_in / 4;
   k->b.x_jump += 2 * a->c_in;
   k->b.offset[1] = 4 - 5 * a->c_in;
   k->b.offset[2] = 4 * a->c_in - 12;
-  run_patch(k, slide, &p, groups);
+  run_patch(k, slide, &p, groups, 0);
   k->b.words = 3 * (a->c_in / 4);
   k->b.x_jump -= 2 * a->c_in;
   if (r == 0) return;
   p.x = a->w_out - r, p.lines = r, p.blocks = h >> 2, p.down = 1;
   set_steps(k, &p);
-  run_patch(k, four, &p, groups);
+  run_patch(k, four, &p, groups, 1);
   if (h & 3 && groups) run_corner(k, four, h & 3, r, groups);
 }
 
