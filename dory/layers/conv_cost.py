@@ -84,11 +84,12 @@ FLOORS = {
     "point": _floors({6: 29.0, 7: 24.0}, 8),
     "flat": _floors({21: 29.0, 22: 24.0}, 23),
     "runs": _floors({9: 24.0}, 5),
-    "rows": _floors({10: 29.0, 11: 24.0}, 12),
-    "slide": _floors({11: 22.0, 12: 24.0}, 13),
+    "rows": _floors({8: 50.0, 9: 42.0, 10: 4.0, 11: 29.0, 12: 24.0}, 13),
+    "slide": _floors({9: 44.0, 10: 42.0, 11: 4.0, 12: 22.0, 13: 24.0}, 14),
 }
 """A word of K takes 29 instructions for blocks of five pixels, 24 for four (dory_block_asm.h), 22 for four neighbours
-(dory_slide_asm.h)."""
+(dory_slide_asm.h); around it are what begins the sums and stores the outputs, and, in ways whose samples are mostly of
+one form, the floors of that keep it apart from the form."""
 FIRST, LAST = 1, 2
 """Work.setting of a step that begins the sums of a tile, and of one that makes outputs of them."""
 

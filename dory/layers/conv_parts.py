@@ -20,13 +20,13 @@ def by_form(layer: LayerPlan, pixels: Number) -> list[Number]:
     return [pixels, pixels * (layer.form != "narrow"), pixels * (layer.form == "wide")]
 
 
-def padded_copy(layer: LayerPlan, work: Work) -> tuple[tuple[Number, Number, Number], Number]:
-    """Whether a copy with padding is made, lines that the busiest core copies of it, and their words; the columns of
-    the tile, with padding where it is copied."""
+def padded_copy(layer: LayerPlan, work: Work) -> tuple[tuple[Number, ...], Number]:
+    """Whether a copy with padding is made, lines that the busiest core copies of it, those of them that are parts of
+    lines, and their words; the columns of the tile, with padding where it is copied."""
     x = layer.inputs[0]
     win, (h_in, w_in, c) = x.window, work.inputs[0]
     if not layer.padded:
-        return (0 * work.pixels,) * 3, w_in
+        return (0 * work.pixels,) * 4, w_in
     rows = (work.out[0] - 1) * win.stride[0] + win.span(0)
     columns = (work.out[1] - 1) * win.stride[1] + win.span(1)
     inside = (work.pad[0] == 0) & (work.pad[1] == 0) & (rows <= h_in) & (columns <= w_in)
@@ -35,7 +35,7 @@ def padded_copy(layer: LayerPlan, work: Work) -> tuple[tuple[Number, Number, Num
     row = columns * c
     parts = least(-(-2 * work.cores // most(rows, 1)), row // 64 + 1)
     lines = work.share(rows * parts) * copied
-    return (copied, lines, lines * row / parts / 4), where(inside, w_in, columns)
+    return (copied, lines, lines * (parts > 1), lines * row / parts / 4), where(inside, w_in, columns)
 
 
 def shares_of(work: Work) -> tuple[Number, Number, Number]:

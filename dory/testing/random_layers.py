@@ -197,10 +197,16 @@ def _conv_of_one(b: QdqBuilder, rng: Rng, name: str) -> Activation:
 
 
 def _conv_three(b: QdqBuilder, rng: Rng, name: str) -> Activation:
-    x = _map(b, rng, name, channels=_pick(rng, (8, 12, 16, 24, 32, 48, 64)))
-    window = _window(rng, x, (3, 3, 3, 2, 5), (1, 1, 1, 2))
-    c = min(_pick(rng, (4, 8, 10, 16, 32, 64)), max(4, 300_000 // (x.shape[1] * 9)))
-    return b.conv(x, _limited(x, window, c), act=_act(rng), **window)  # type: ignore[arg-type]
+    c = _pick(rng, (4, 8, 12, 16, 24, 32, 48, 64))
+    if rng.integers(3):
+        x = _map(b, rng, name, channels=max(c, 8))
+        window = _window(rng, x, (3, 3, 3, 2, 5), (1, 1, 1, 2))
+    else:  # a signal
+        x = b.input((1, c, 1, int(12 * 2 ** rng.uniform(0, np.log2(_MOST / c / 12)))), name)
+        kernel = _pick(rng, (3, 3, 3, 5, 7))
+        window = {"kernel": (1, kernel), "stride": (1, _pick(rng, (1, 1, 2))), "pads": (0, kernel // 2) * 2}
+    most = min(_pick(rng, (4, 8, 10, 16, 32, 64)), max(4, 300_000 // (x.shape[1] * 9)))
+    return b.conv(x, _limited(x, window, most), act=_act(rng), **window)  # type: ignore[arg-type]
 
 
 RARE: Mapping[str, Callable[[QdqBuilder, Rng, str], Activation]] = MappingProxyType(
