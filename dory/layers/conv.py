@@ -98,7 +98,7 @@ class Conv(Layer[ConvAttrs]):
 
     op = "conv"
     kernel = "dory_conv"
-    code = 11776
+    code = 12288
     rate = 2.1
     summary = "convolution: any kernel, stride, dilation, asymmetric padding; 1x1 is pointwise"
 

@@ -74,7 +74,7 @@ def test_more_memory_never_makes_a_plan_impossible(network: RandomNetwork) -> No
 
 @pytest.mark.slow
 @given(small_qdq_networks(), st.sampled_from([3000, 6000, 20000]), st.sampled_from([4000, 8000, 100000]))
-@settings(max_examples=12)
+@settings(max_examples=5)
 def test_random_networks_verify_on_the_host(network: RandomNetwork, l1: int, l2: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path, graph = load(network, folder)
