@@ -11,7 +11,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -110,8 +110,13 @@ def models(names: list[str], folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def measure(name: str, path: Path, target: Target) -> Result:
-    """Plan and compare. DoryError when the network is not supported or does not fit."""
-    lowered, params = lower(frontend.load(path)), IssParams.of(target)
+    """Plan and compare; networks whose weights exceed L3 get twice as much. DoryError when the network is not supported
+    or does not fit."""
+    lowered = lower(frontend.load(path))
+    if sum(len(p.data) for p in lowered.packed if p) > target.l3.bytes:
+        target = replace(target, l3=replace(target.l3, bytes=2 * target.l3.bytes))
+        name += f" (L3 of {target.l3.bytes >> 20} MB)"
+    params = IssParams.of(target)
     start = time.perf_counter()
     plan = make_plan(lowered, target)
     seconds = time.perf_counter() - start
