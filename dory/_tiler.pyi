@@ -23,4 +23,5 @@ def survivors(
     limit: float,
     out_bits: int = 8,
     kernel_group_bytes: int = 0,
+    between: float = -1,
 ) -> tuple[list[tuple[int, int, int, int]], int]: ...

@@ -10,6 +10,11 @@ cdef enum:  # columns of the access table, one row per input
     H, W, C, SPAN_H, SPAN_W, STRIDE_H, STRIDE_W, PAD_H, PAD_W, ALL, ONCE, BITS
 
 cdef enum:
+    INPUTS = 1
+    WEIGHTS = 2
+    OUTPUT = 4
+
+cdef enum:
     COLUMNS = 12
     MAX_INPUTS = 8
 
@@ -35,12 +40,12 @@ cdef struct Space:
     int64_t h, w, c, group, group_bytes, scratch, guard, budget, inputs
     int64_t out_bits, kernel_group_bytes  # bits of the output; bytes of a group of weights that is unpacked, else 0
     int64_t unit, limit, span_h, span_w, stride_h, stride_w, turned  # planes in the scratch; unit 0: none
-    double ideal, per_tile, per_byte
+    double ideal, per_tile, per_byte, between
     int32_t access[MAX_INPUTS][COLUMNS]
 
 
-cdef int64_t l1_bytes(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
-    """Bytes of L1 that a tile takes: what is loaded more than once has two buffers."""
+cdef int64_t l1_bytes(Space *s, int64_t h, int64_t w, int64_t c, int64_t single) noexcept nogil:
+    """Bytes of L1 that a tile takes: what is loaded more than once has two buffers, unless it is `single`."""
     cdef int64_t spatial = ceil_div(s.h, h) * ceil_div(s.w, w), tc = ceil_div(s.c, c)
     cdef int64_t tiles = spatial * tc, total = 0, i, ih, iw, ic, wb, row
     cdef int32_t *a
@@ -49,13 +54,13 @@ cdef int64_t l1_bytes(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
         ih = min((h - 1) * a[STRIDE_H] + a[SPAN_H], <int64_t>a[H])
         iw = min((w - 1) * a[STRIDE_W] + a[SPAN_W], <int64_t>a[W])
         ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
-        total += buffers(ih * iw, ic, a[BITS], 2 if (spatial if a[ALL] else tiles) > 1 else 1, s.guard)
+        total += buffers(ih * iw, ic, a[BITS], 2 if (spatial if a[ALL] else tiles) > 1 and not single & INPUTS else 1, s.guard)
     if s.group_bytes:
         wb = s.group_bytes if s.group == 0 else ceil_div(c, s.group) * s.group_bytes
-        total += guarded(wb, s.guard) * (2 if tc > 1 and s.group else 1)
+        total += guarded(wb, s.guard) * (2 if tc > 1 and s.group and not single & WEIGHTS else 1)
         if s.kernel_group_bytes:
             total += guarded(wb // s.group_bytes * s.kernel_group_bytes, s.guard)
-    total += buffers(h * w, c, s.out_bits, 2 if tiles > 1 else 1, s.guard)
+    total += buffers(h * w, c, s.out_bits, 2 if tiles > 1 and not single & OUTPUT else 1, s.guard)
     cdef int64_t scratch = s.scratch
     if s.unit:
         if s.turned:
@@ -91,9 +96,36 @@ cdef double bound(Space *s, int64_t h, int64_t w, int64_t c, double more) noexce
     return max(compute, moved * s.per_byte)
 
 
+cdef double serial(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
+    """Cycles that kernels wait, at least, for what has one buffer, whichever operands that are (-1: none fit)."""
+    cdef int64_t spatial = ceil_div(s.h, h) * ceil_div(s.w, w), tc = ceil_div(s.c, c), i, ih, iw, ic, single
+    cdef int64_t x = 0, loads = spatial
+    cdef double x_waits, w_waits = 0, y_waits, waits, least = -1
+    cdef int32_t *a
+    for i in range(s.inputs):
+        a = s.access[i]
+        ih = min((h - 1) * a[STRIDE_H] + a[SPAN_H], <int64_t>a[H])
+        iw = min((w - 1) * a[STRIDE_W] + a[SPAN_W], <int64_t>a[W])
+        ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
+        x += a[ONCE] - ih * iw * packed(ic, a[BITS])
+        if not a[ALL]:
+            loads = spatial * tc
+    x_waits = x * s.per_byte - loads * s.between
+    if s.group_bytes and s.group:
+        w_waits = (ceil_div(s.c, s.group) - ceil_div(c, s.group)) * s.group_bytes * s.per_byte - tc * s.between
+    y_waits = (s.h * s.w * packed(s.c, s.out_bits) - h * w * packed(c, s.out_bits)) * s.per_byte
+    y_waits -= spatial * tc * s.between
+    for single in range(1, 8):
+        if l1_bytes(s, h, w, c, single) <= s.budget:
+            waits = (x_waits if single & INPUTS else 0) + (w_waits if single & WEIGHTS else 0)
+            waits = max(max(waits, y_waits if single & OUTPUT else 0), 0)
+            least = waits if least < 0 else min(least, waits)
+    return least
+
+
 def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int64_t scratch, planes, int64_t guard,
               int64_t budget, double ideal, more_h, more_w, more_c, double per_tile, double per_byte, double limit,
-              int64_t out_bits=8, int64_t kernel_group_bytes=0):
+              int64_t out_bits=8, int64_t kernel_group_bytes=0, double between=-1):
     """Tiles h x w x c, of heights hs, widths ws and channels cs (ascending), that fit `budget` bytes and whose bound is at
     most `limit` cycles.
 
@@ -103,7 +135,8 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
     columns exchanged) of a scratch that depends on the tile, on top of `scratch` bytes. The bound is ideal, what each of
     the three cuts adds (more_h, more_w, more_c, an entry for each of hs, ws, cs), per_tile a tile, and per_byte a byte of
     the first loads; or per_byte a byte of all loads. out_bits: of the output's elements; kernel_group_bytes: of a group
-    of weights where it is unpacked in L1, else 0.
+    of weights where it is unpacked in L1, else 0. between: if not negative, those tiles instead that fit only
+    where some operands have one buffer; cycles of core 0 between two kernels, in which those are moved.
     """
     cdef Space s
     s.h, s.w, s.c = out
@@ -111,7 +144,9 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
     s.budget, s.inputs, s.ideal, s.per_tile, s.per_byte = budget, len(accesses), ideal, per_tile, per_byte
     if s.inputs > MAX_INPUTS:
         raise ValueError("too many inputs")
-    s.out_bits, s.kernel_group_bytes = out_bits, kernel_group_bytes
+    s.out_bits, s.kernel_group_bytes, s.between = out_bits, kernel_group_bytes, between
+    cdef int64_t single = INPUTS | WEIGHTS | OUTPUT if between >= 0 else 0
+    cdef double most, waits
     s.unit = 0
     if planes is not None:
         s.unit, s.limit, s.span_h, s.span_w, s.stride_h, s.stride_w, s.turned = planes
@@ -126,12 +161,20 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
     for h, by_h in zip(hs, more_h):
         for w, by_w in zip(ws, more_w):
             # More channels take more room, but for all of them, which need no second buffers.
-            if l1_bytes(&s, h, w, least) > s.budget and l1_bytes(&s, h, w, s.c) > s.budget:
+            if l1_bytes(&s, h, w, least, single) > s.budget and l1_bytes(&s, h, w, s.c, single) > s.budget:
                 continue
             for c, by_c in zip(cs, more_c):
-                size = l1_bytes(&s, h, w, c)
+                size = l1_bytes(&s, h, w, c, single)
+                if single and l1_bytes(&s, h, w, c, 0) <= s.budget:
+                    continue
                 if size <= s.budget:
                     fitting += 1
-                    if bound(&s, h, w, c, max(by_h, by_w, by_c)) <= limit:
-                        rows.append((h, w, c, size))
+                    most = max(max(by_h, by_w), by_c)
+                    if bound(&s, h, w, c, most) > limit:
+                        continue
+                    if single:
+                        waits = serial(&s, h, w, c)
+                        if waits < 0 or bound(&s, h, w, c, most + waits) > limit:
+                            continue
+                    rows.append((h, w, c, size))
     return rows, fitting

@@ -189,6 +189,16 @@ class LayerPlan:
         """First byte of L1 behind all buffers."""
         return max((b.end for b in self.l1), default=0)
 
+    @property
+    def single(self) -> str:
+        """Of "x" (the inputs), "w" and "y", those that have one buffer: loaded behind the kernel that reads it, stored
+        before it is written again."""
+        if self.depth or not self.l1:
+            return ""
+        one = {b.operand for b in self.l1 if b.copies == 1}
+        inputs = all(f"x{i}" in one for i in range(len(self.inputs)))
+        return "x" * inputs + "w" * ("w" in one) + "y" * ("y" in one)
+
     def l1_buffer(self, operand: str) -> L1Buffer:
         """The L1 buffer of an operand."""
         return next(b for b in self.l1 if b.operand == operand)

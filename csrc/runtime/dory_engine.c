@@ -15,6 +15,7 @@ typedef struct {
   uint32_t slot, point;
   int32_t part_end; /* channel behind the part that w points into */
   bool slices;      /* some input reads the tile's own channels */
+  int xi, wi;       /* buffers of the next tile */
   dory_tile_t tile;
   dory_args_t args;
   drt_dma_t x_job[2], w_job[2], y_job[2];
@@ -96,8 +97,9 @@ static void shape(loop_t *s, int changed) {
   }
 }
 
-static void load_inputs(loop_t *s, int xi) {
+static void load_inputs(loop_t *s) {
   dory_tile_t *t = &s->tile;
+  const int xi = s->xi;
   for (int32_t i = 0; i < s->l.inputs; i++) {
     const dory_input_t *x = &s->x[i];
     t->x[i] = s->l1 + x->l1[xi];
@@ -110,14 +112,27 @@ static void load_inputs(loop_t *s, int xi) {
 }
 
 /* Weights of the tile's channels; they lie in the order in which the tiles want them. */
-static void load_weights(loop_t *s, int wi) {
+static void load_weights(loop_t *s) {
   const dory_layer_t *l = &s->l;
+  const int wi = s->wi;
   int32_t bytes = l->w_step;
   if (s->tile.at.c != l->tile_c && l->group) bytes = (s->tile.at.c + l->group - 1) / l->group * l->group_bytes;
   s->tile.weights = s->l1 + l->w_l1[wi];
   drt_dma_in(&s->w_job[wi], s->tile.weights, s->w, 1, (uint32_t)bytes, 0);
   s->w += bytes;
   FRESH(s, DORY_FRESH_W);
+}
+
+/* Operands of the next tile. */
+static inline void load(loop_t *s, int operands) {
+  if (operands & DORY_INPUTS) s->xi ^= 1, load_inputs(s);
+  if (operands & DORY_WEIGHTS) s->wi ^= 1, load_weights(s);
+}
+
+/* Operands that the axes which changed bring with them. */
+static inline int moved(const loop_t *s, int changed) {
+  return (changed & (s->slices ? NEW_ALL : NEW_ROWS | NEW_COLS) ? DORY_INPUTS : 0) |
+         (changed & NEW_CHANNELS && s->l.group ? DORY_WEIGHTS : 0);
 }
 
 static void store(loop_t *s, const dory_place_t *t, const uint8_t *y, int yi) {
@@ -132,6 +147,7 @@ static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, u
   s->stream = ctx->weights;
   s->l1 = s->tile.l1 = ctx->l1;
   s->slices = false;
+  s->xi = s->wi = 0;
   for (int32_t i = 0; i < s->l.inputs; i++) s->slices |= s->x[i].slice != 0;
   for (int i = 0; i < 2; i++) s->x_job[i] = s->w_job[i] = s->y_job[i] = (drt_dma_t){0};
 #ifdef DORY_SUBBYTE
@@ -142,15 +158,16 @@ static void start(loop_t *s, const dory_ctx_t *ctx, const dory_layer_t *layer, u
   s->tile.at.w0 = 0;
   s->tile.at.c0 = 0;
   shape(s, NEW_ALL);
-  load_inputs(s, 0);
-  if (s->l.w_step) load_weights(s, 0);
+  load_inputs(s);
+  if (s->l.w_step) load_weights(s);
 }
 
-/* While the cores compute a tile, the next one's operands and the last one's output are on their way. */
+/* While the cores compute a tile, the next one's operands and the last one's output are on their way; those that have one
+ * buffer come, and go, between the tiles. */
 void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, uint32_t bytes, const dory_block_t *block) {
   loop_t s; /* large: nothing is cleared that is written anyway */
   start(&s, ctx, layer, bytes, block);
-  int xi = 0, wi = 0, yi = 0, changed;
+  int yi = 0, changed, late;
   do {
     const dory_place_t place = s.tile.at;
     uint8_t *const y = s.l1 + s.l.y_l1[yi];
@@ -160,19 +177,23 @@ void dory_run_block(const dory_ctx_t *ctx, const dory_layer_t *layer, uint32_t b
     s.tile.fresh = 0;
 #endif
     changed = advance(&s.l, block, &s.tile.at);
-    drt_dma_wait(&s.x_job[xi]);
-    drt_dma_wait(&s.w_job[wi]);
+    drt_dma_wait(&s.x_job[s.xi]);
+    drt_dma_wait(&s.w_job[s.wi]);
+    late = 0;
     if (changed) {
+      const int next = moved(&s, changed);
+      late = next & s.l.single;
       shape(&s, changed);
-      if (changed & (s.slices ? NEW_ALL : NEW_ROWS | NEW_COLS)) load_inputs(&s, xi ^= 1);
+      load(&s, next & ~s.l.single);
     }
-    if (changed & NEW_CHANNELS && s.l.group) load_weights(&s, wi ^= 1);
     drt_dma_wait(&s.y_job[yi]);
+    if (s.l.single & DORY_OUTPUT) drt_dma_wait(&s.y_job[yi ^ 1]);
 #ifdef DORY_SUBBYTE
     drt_team_fork(s.l.cores, s.l.kernel, s.l.subbyte ? (const void *)&s.subbyte : &s.args);
 #else
     drt_team_fork(s.l.cores, s.l.kernel, &s.args);
 #endif
+    if (late) load(&s, late);
     if (!s.l.stays) store(&s, &place, y, yi);
     yi ^= 1;
   } while (changed);

@@ -52,11 +52,14 @@ typedef struct {
 enum { DORY_FRESH_X = 1, DORY_FRESH_W = 2 };
 #endif
 
+enum { DORY_INPUTS = 1, DORY_WEIGHTS = 2, DORY_OUTPUT = 4 };
+
 typedef struct {
   int32_t out_h, out_w, out_c;
   int32_t tile_h, tile_w, tile_c;
-  int32_t inputs_outer;       /* channels are the innermost loop, else the outermost */
-  int32_t stays;              /* the output stays in L1, and nobody wants it in L2 */
+  int32_t inputs_outer; /* channels are the innermost loop, else the outermost */
+  int32_t single;       /* DORY_INPUTS, ... that have one buffer: they come behind the kernel of the tile before */
+  int32_t stays;        /* the output stays in L1, and nobody wants it in L2 */
   int32_t group, group_bytes; /* packed weights: bytes for each `group` channels; group 0: one block for all */
   int32_t w_step;             /* bytes of weights of a full tile; 0: none */
   uint32_t w_l1[2], y_l1[2];

@@ -311,7 +311,10 @@ def _check_sizes(layer: LayerPlan, loop: Replay) -> Iterator[Fault]:
 
 
 def _check_turns(layer: LayerPlan, loop: Replay) -> Iterator[Fault]:
-    """What is loaded (or computed) while its predecessor is in use has two buffers."""
+    """What is loaded (or computed) while its predecessor is in use has two buffers. Layers that take all input channels
+    at once wait for what has one."""
+    if not layer.depth:
+        return
     copies = {b.operand: b.copies for b in layer.l1}
     per_block = [loop.block == b for b in np.unique(loop.block)]
     moved: dict[str, Any] = {f"x{i}": loop.x_load for i in range(len(loop.x))}

@@ -65,14 +65,16 @@ class Explanation:
     def terms(self) -> tuple[tuple[str, int, int], ...]:
         """(operand, bytes, copies) of the L1 buffers."""
         best = self.best
-        buffers = self.space.deep_buffers(best.shape, best.depth) if best.depth else self.space.buffers(best.shape)
+        space = best.space(self.space)
+        buffers = space.deep_buffers(best.shape, best.depth) if best.depth else space.buffers(best.shape)
         return tuple((b.operand, b.bytes, b.copies) for b in buffers)
 
 
 def explain(space: LayerSpace, found: Found, p: IssParams) -> Explanation:
     """Everything about a layer's tile."""
     best, coefficients = found.best, shipped()
-    layer = space.deep_at(best.shape, best.depth) if best.depth else space.at(best.shape, best.inputs_outer)
+    own = best.space(space)
+    layer = own.deep_at(best.shape, best.depth) if best.depth else own.at(best.shape, best.inputs_outer)
     tiles = LayerTiles(
         replace(layer, l1=()),
         p,
@@ -81,7 +83,7 @@ def explain(space: LayerSpace, found: Found, p: IssParams) -> Explanation:
         coefficients.repack,
     )
     steps = tiles.steps(Block(0, layer.output.shape[0]))
-    run = run_block(steps, coefficients.costs(layer, p), p)
+    run = run_block(steps, coefficients.costs(layer, p), p, single=best.single)
     causes = dict.fromkeys(CAUSES, 0) | {"compute": run.compute, "imbalance": run.imbalance, "dma": run.dma}
     causes["overhead"] = best.cycles - sum(causes.values())
     loaded = sum(c.bytes for tile, new_x, _, _ in steps if new_x for c in tile.x)

@@ -8,7 +8,7 @@ for transfers are missing. In that order the tile loop is run, event by event, u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import ceil, inf, prod
@@ -32,15 +32,22 @@ DEEP_BYTES = 8192
 CRAMPED = 4
 """Or where the smallest plain tile takes more than this part of L1."""
 DEEP_TRIALS = 40
+NEVER = 1 << 62
+"""Cycles of what is not known yet."""
+SINGLE = ("x", "w", "y", "xw", "xy", "wy", "xwy")
+"""Operands that may have a single buffer."""
 TRIALS = 400
 """Tilings that are timed before the search stops without a proof."""
+SINGLE_TRIALS = 100
+"""The same, where operands have a single buffer."""
 
 
 @dataclass(frozen=True)
 class Tiling:
     """A tile (h, w, c), the loop order, its bytes of L1, and predicted cycles of the layer, operands in L2.
 
-    depth: input channels of a step (0: all at once). padded: the kernel copies tiles with their padding.
+    depth: input channels of a step (0: all at once). padded: the kernel copies tiles with their padding. single: of
+    "x", "w" and "y", operands that have one buffer (LayerSpace.single).
     """
 
     shape: Shape
@@ -49,6 +56,11 @@ class Tiling:
     cycles: int
     depth: int = 0
     padded: bool = False
+    single: str = ""
+
+    def space(self, space: LayerSpace) -> LayerSpace:
+        """The layer as this tiling takes it, of the plain one."""
+        return replace(space, padded=self.padded, single=self.single)
 
 
 @dataclass(frozen=True)
@@ -83,18 +95,21 @@ class Timer:
         self.costs: LoopCosts = coefficients.costs(space.probe, p)
         self.entry = coefficients.layer(space.probe)
         self.repack = self._least_repack()
+        c, issue = self.costs, self.costs.command + p.dma_issue
+        self.between = c.head + c.tail + c.x + c.w + (len(space.probe.inputs) + 2) * issue
 
     def _least_repack(self) -> float:
         """Cycles that unpacking and packing take in any tiling."""
         probe = self.space.probe
         return EVEN * self.coefficients.least_repack(probe, self.space.cores) if probe.subbyte else 0.0
 
-    def cycles(self, tile: Shape, inputs_outer: bool) -> int:
+    def cycles(self, tile: Shape, inputs_outer: bool, single: str = "") -> int:
         """Of a tiling whose kernel cycles `tables` has."""
         layer = self.space.at(tile, inputs_outer)
         steps = PricedTiles(layer, self.tables).steps(Block(0, layer.output.shape[0]))
-        return self.entry + run_block(steps, self.costs, self.p).cycles
+        return self.entry + run_block(steps, self.costs, self.p, single=single).cycles
 
+    @cached_property
     def bound(self) -> Bound:
         """The first bound: work as if every tile split evenly over the cores, and what a tile takes beside its work.
 
@@ -122,7 +137,7 @@ class Timer:
     def bounds(self, tilings: Sequence[Shape]) -> list[tuple[int, Shape, bool]]:
         """(cycles that the tiling takes at least, tile, inputs_outer), sorted; both orders where they differ."""
         sums = self.tables.sums(tilings)
-        by_weights, by_inputs = self._bound(tilings, sums, False), self._bound(tilings, sums, True)
+        by_weights, by_inputs = self.order_bounds(sums, False), self.order_bounds(sums, True)
         both = (sums.spatial > 1) & (sums.tiles > sums.spatial)
         out = list(zip(by_weights.tolist(), tilings, (False,) * len(tilings), strict=True))
         out += [(b, t, True) for b, t, two in zip(by_inputs.tolist(), tilings, both.tolist(), strict=True) if two]
@@ -136,8 +151,11 @@ class Timer:
         ranges = [x.window.in_range(axis, o, o + 1, x.shape[axis]) for x, axis, o in ends]
         return any(r[0] == r[1] for r in ranges)
 
-    def _bound(self, tilings: Sequence[Shape], s: Sums, outer: bool) -> IntArray:
-        """All of core 0 but waits between the first load and the last store; one direction's transfers, if longer."""
+    def order_bounds(self, s: Sums, outer: bool, single: str = "") -> IntArray:
+        """All of core 0 but waits between the first load and the last store; one direction's transfers, if longer.
+
+        Kernels wait for the transfers of operands with one buffer, but for what core 0 does in the meantime.
+        """
         c, p, probe = self.costs, self.p, self.space.probe
         n, spatial = s.tiles, s.spatial
         parts = n // spatial  # tiles along the channels
@@ -157,6 +175,11 @@ class Timer:
         begun = c.x + c.head + (len(probe.inputs) + 1) * issue
         lone = np.maximum(s.first - begun, 0) + np.maximum(s.last - c.tail, 0)
         loaded = s.x_all * np.where(slices, parts, passes) + s.x_slices + w_cycles
+        if single:
+            x_cycles = loaded - w_cycles
+            late = x_cycles * ("x" in single) + w_cycles * ("w" in single) - s.first
+            late = late - (x_loads * ("x" in single) + w_loads * ("w" in single)) * self.between
+            core0 = core0 + np.maximum(np.maximum(late, (s.y - s.last - n * self.between) * ("y" in single)), 0)
         if commands:  # a load begins when the one before has landed
             loaded = loaded + x_loads * (c.x + issue + min(p.dma_setup, p.dma_2d_setup))
         return np.asarray(self.entry + np.maximum(core0 + lone, np.maximum(loaded, s.y)), np.int64)
@@ -169,23 +192,25 @@ def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found
     """The cheapest tilings of a layer, with copies of tiles where those pay; None when no tile fits."""
     copied = None
     if space.may_copy:
-        timer = Timer(space.with_copies, coefficients, p)
-        copied = _search(timer, timer.bound())
+        other = Timer(space.with_copies, coefficients, p)
+        copied = _search(other)
     timer = Timer(space, coefficients, p)
-    bound = timer.bound()
-    if copied and timer.entry + bound.ideal > copied.best.cycles:
-        return copied
-    found = _search(timer, bound, copied.best.cycles if copied else inf)
-    return copied if found is None or (copied and copied.best.cycles < found.best.cycles) else found
+    if copied and timer.entry + timer.bound.ideal > copied.best.cycles:
+        return with_single_buffers(other, copied)
+    found = _search(timer, copied.best.cycles if copied else inf)
+    if found is None or (copied and copied.best.cycles < found.best.cycles):
+        found = copied
+    found = with_single_buffers(timer, found)
+    return with_single_buffers(other, found) if copied else found
 
 
-def _search(timer: Timer, bound: Bound, most: float = inf) -> Found | None:
+def _search(timer: Timer, most: float = inf) -> Found | None:
     """The same of one kernel; tilings of more than `most` cycles may be missing."""
     space = timer.space
     known = _time(timer, [r[:3] for r in space.survivors(space.balanced, Bound(), inf)[0]], TRIALS)
     steps = in_steps(timer, bool(known.tilings))
     limit = min([most, *(t.cycles for t in (*known.tilings, *steps))]) - timer.entry
-    rows, fitting = space.survivors(space.axes, bound, limit)
+    rows, fitting = space.survivors(space.axes, timer.bound, limit)
     done = _time(timer, [r[:3] for r in rows], TRIALS)
     tilings = sorted({*known.tilings, *done.tilings, *steps}, key=_order)
     if not tilings:
@@ -195,8 +220,8 @@ def _search(timer: Timer, bound: Bound, most: float = inf) -> Found | None:
     return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), known.timed + done.timed + len(steps), least)
 
 
-def _order(t: Tiling) -> tuple[int, int, Shape, int, bool]:
-    return (t.cycles, t.bytes, t.shape, t.depth, t.inputs_outer)
+def _order(t: Tiling) -> tuple[int, int, Shape, int, bool, str]:
+    return (t.cycles, t.bytes, t.shape, t.depth, t.inputs_outer, t.single)
 
 
 @dataclass(frozen=True)
@@ -209,9 +234,9 @@ class _Timed:
 def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
     """Time tilings by their bounds until none can be cheaper than the best one."""
     if not tiles:
-        return _Timed((), 0, 1 << 62)
+        return _Timed((), 0, NEVER)
     order = timer.bounds(tiles)
-    best, found = 1 << 62, list[Tiling]()
+    best, found = NEVER, list[Tiling]()
     for bound, tile, outer in order:
         if (bound > best and len(found) >= LEAST) or len(found) >= trials:
             return _Timed(tuple(found), len(found), min(bound, best))
@@ -219,6 +244,42 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
         found.append(Tiling(tile, outer, timer.space.bytes(tile), cycles, 0, timer.space.padded))
         best = min(best, cycles)
     return _Timed(tuple(found), len(found), best)
+
+
+def with_single_buffers(timer: Timer, found: Found | None) -> Found | None:
+    """The same, where tilings that fit with fewer buffers alone, and take less, come first.
+
+    Of these only tiles that cut axes into equal parts are tried.
+    """
+    space, best = timer.space, found.best.cycles if found else NEVER
+    if found and not found.best.depth and found.best.shape == space.geometry.out:
+        return found
+    limit = best - timer.entry - 1
+    rows, fitting = space.survivors(space.balanced, timer.bound, limit, timer.between)
+    tiles = [r[:3] for r in rows]
+    if not tiles:
+        return found
+    sums, trials, order = timer.tables.sums(tiles), 0, []
+    for single, outer in product(SINGLE, (False, True)):
+        bounds = timer.order_bounds(sums, outer, single)
+        order += [(int(bounds[i]), tiles[i], outer, single) for i in np.flatnonzero(bounds < best)]
+    spaces = {single: replace(space, single=single) for single in SINGLE}
+    more, least = list[Tiling](), best
+    for bound, tile, outer, single in sorted(order):
+        if bound >= best or trials == SINGLE_TRIALS:
+            least = min(bound, best)
+            break
+        size = spaces[single].bytes(tile)
+        if size <= space.budget:
+            cycles = timer.cycles(tile, outer, single)
+            trials += 1
+            if cycles < best:
+                more.append(Tiling(tile, outer, size, cycles, 0, space.padded, single))
+                best = cycles
+    if found is None:
+        found = Found((), prod(map(len, space.axes)), fitting, len(rows), 0, NEVER)
+    tilings = tuple(sorted({*found.tilings, *more}, key=_order)[:KEPT])
+    return replace(found, tilings=tilings, timed=found.timed + trials, bound=min(found.bound, least, best))
 
 
 def in_steps(timer: Timer, found: bool) -> list[Tiling]:

@@ -36,7 +36,8 @@ class LayerSpace:
     """A layer, the shapes of its inputs, its packed constants, a team of `cores`, and `budget` bytes of L1.
 
     rows: most rows of a tile, where the layer runs in stripes (0: any). bits: of the inputs' elements and the output's,
-    where they are not bytes. padded: the kernel copies tiles with their padding.
+    where they are not bytes. padded: the kernel copies tiles with their padding. single: of "x" (the inputs), "w" and
+    "y", those that have one buffer however often they are loaded or stored.
     """
 
     node: Node
@@ -47,6 +48,7 @@ class LayerSpace:
     rows: int = 0
     bits: tuple[int, ...] = ()
     padded: bool = False
+    single: str = ""
 
     @property
     def attrs(self) -> Any:
@@ -126,7 +128,7 @@ class LayerSpace:
     def buffers(self, tile: Shape) -> tuple[L1Buffer, ...]:
         """L1 buffers of a tile."""
         scratch = self.planes.bytes(tile) if self.planes else self.fixed_scratch
-        return l1_buffers(self.geometry, self.packed, scratch, tile)
+        return l1_buffers(self.geometry, self.packed, scratch, tile, self.single)
 
     def bytes(self, tile: Shape) -> int:
         """L1 bytes of a tile, guards included."""
@@ -187,8 +189,14 @@ class LayerSpace:
         rows = parts(self.rows or h, 1)
         return rows, parts(w, 1) if g.split_w else [w], parts(c, g.c_step) if g.split_c else [c]
 
-    def survivors(self, axes: Axes, bound: Bound, limit: float) -> tuple[list[tuple[int, int, int, int]], int]:
-        """Rows (h, w, c, bytes) of tiles in the budget with a bound within `limit` cycles; how many fit the budget."""
+    def survivors(
+        self, axes: Axes, bound: Bound, limit: float, between: float = -1.0
+    ) -> tuple[list[tuple[int, int, int, int]], int]:
+        """Rows (h, w, c, bytes) of tiles in the budget with a bound within `limit` cycles; how many fit the budget.
+
+        between: if not negative, tiles that fit only where some operands have one buffer, and the cycles between two
+        kernels in which core 0 moves those; the bytes are those of one buffer for each operand.
+        """
         g, p = self.geometry, self.packed
         by_h, by_w, by_c = (
             [more.get(step, 0.0) for step in steps] for more, steps in zip(bound.more, axes, strict=True)
@@ -212,6 +220,7 @@ class LayerSpace:
             limit,
             g.bits,
             p.kernel_group_bytes if p and p.bits < 8 else 0,
+            between,
         )
 
 
@@ -254,8 +263,11 @@ def input_tile(access: Access, tile: Shape) -> Shape:
     return ih, iw, c if access.channels == "all" else min(tile[2], c)
 
 
-def l1_buffers(geometry: Geometry, weights: PackedWeights | None, scratch: int, tile: Shape) -> tuple[L1Buffer, ...]:
-    """L1 buffers of a tile, in address order: what is loaded more than once per layer is double-buffered.
+def l1_buffers(
+    geometry: Geometry, weights: PackedWeights | None, scratch: int, tile: Shape, single: str = ""
+) -> tuple[L1Buffer, ...]:
+    """L1 buffers of a tile, in address order: what is loaded more than once per layer is double-buffered, if it isn't
+    `single`.
 
     Operands of fewer than 8 bits have one more buffer, where they are unpacked.
     """
@@ -265,15 +277,17 @@ def l1_buffers(geometry: Geometry, weights: PackedWeights | None, scratch: int, 
     for i, access in enumerate(geometry.inputs):
         h, w, c = input_tile(access, tile)
         loads = spatial if access.channels == "all" else tiles
-        wanted.append((f"x{i}", h * w * packed_bytes(c, access.bits), 2 if loads > 1 else 1))
+        wanted.append((f"x{i}", h * w * packed_bytes(c, access.bits), 2 if loads > 1 and "x" not in single else 1))
         if access.bits < 8:
             wanted.append((f"ux{i}", h * w * c, 1))
     if weights:
-        wanted.append(("w", weights.bytes_for(tile[2]), 2 if tc > 1 and weights.group else 1))
+        wanted.append(("w", weights.bytes_for(tile[2]), 2 if tc > 1 and weights.group and "w" not in single else 1))
         if weights.bits < 8:
             groups = weights.bytes_for(tile[2]) // weights.group_bytes
             wanted.append(("uw", groups * weights.kernel_group_bytes, 1))
-    wanted.append(("y", tile[0] * tile[1] * packed_bytes(tile[2], geometry.bits), 2 if tiles > 1 else 1))
+    wanted.append(
+        ("y", tile[0] * tile[1] * packed_bytes(tile[2], geometry.bits), 2 if tiles > 1 and "y" not in single else 1)
+    )
     if geometry.bits < 8:
         wanted.append(("uy", tile[0] * tile[1] * tile[2], 1))
     if scratch:

@@ -79,7 +79,7 @@ def cheapest(spaces: Sequence[LayerSpace], p: IssParams, progress: Callable[[int
 def tile_of(space: LayerSpace, tiling: Tiling, gap: float) -> Tile:
     """The tile of a tiling, with its buffers."""
     shape, depth = tiling.shape, tiling.depth
-    space = space.with_copies if tiling.padded else space
+    space = tiling.space(space)
     buffers = space.deep_buffers(shape, depth) if depth else space.buffers(shape)
     return Tile(shape, tiling.inputs_outer, buffers, tiling.cycles, depth, gap, tiling.padded)
 

@@ -42,25 +42,28 @@ COSTS = st.builds(LoopCosts, *(st.integers(0, 300) for _ in range(6)), st.floats
 STARTS = st.builds(ColdStart, st.floats(0, 120), st.floats(0, 120), st.integers(0, 1500), st.integers(0, 1500))
 
 
-@given(loops(), COSTS, STARTS, st.sampled_from(PARAMS), st.integers(1, 12), st.booleans())
+SINGLE = st.sampled_from(("", "x", "w", "y", "xw", "xy", "wy", "xwy"))
+
+
+@given(loops(), COSTS, STARTS, st.sampled_from(PARAMS), st.integers(1, 12), st.booleans(), SINGLE)
 def test_the_compiled_loop_equals_its_plain_twin(
-    steps: list[Step], costs: LoopCosts, cold: ColdStart, params: IssParams, queue: int, parts: bool
+    steps: list[Step], costs: LoopCosts, cold: ColdStart, params: IssParams, queue: int, parts: bool, single: str
 ) -> None:
     def enter(t: int, part: int) -> int:
         return t + 7 * part + t % 5
 
     params = replace(params, dma_queue=queue)
-    wanted = plain_block(steps, costs, params, None, cold, enter if parts else None)
-    assert run_block(steps, costs, params, None, cold, enter if parts else None) == wanted
+    wanted = plain_block(steps, costs, params, None, cold, enter if parts else None, single)
+    assert run_block(steps, costs, params, None, cold, enter if parts else None, single) == wanted
 
 
-@given(loops(), COSTS, STARTS, st.sampled_from(PARAMS))
+@given(loops(), COSTS, STARTS, st.sampled_from(PARAMS), SINGLE)
 def test_events_lie_inside_the_block_and_explain_the_kernels(
-    steps: list[Step], costs: LoopCosts, cold: ColdStart, params: IssParams
+    steps: list[Step], costs: LoopCosts, cold: ColdStart, params: IssParams, single: str
 ) -> None:
     spans = []
-    run = run_block(steps, costs, params, spans, cold)
-    assert run == run_block(steps, costs, params, None, cold)
+    run = run_block(steps, costs, params, spans, cold, None, single)
+    assert run == run_block(steps, costs, params, None, cold, None, single)
     assert sum(s.end - s.begin for s in spans if s.kind == "compute") == run.compute + run.imbalance
     assert all(0 <= s.begin <= s.end for s in spans)
     assert max((s.end for s in spans if s.kind == "compute"), default=0) <= run.cycles

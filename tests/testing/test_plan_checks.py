@@ -151,9 +151,6 @@ PLAN_MUTANTS: dict[str, tuple[Callable[[], Planned], Callable[[Plan], Plan], str
         lambda p: with_l1(p, "scratch", lambda b: replace(b, offset=b.offset + 1)),
         "alignment",
     ),
-    "single input buffer": (tiled, lambda p: with_l1(p, "x0", lambda b: replace(b, copies=1)), "L1 turns"),
-    "single output buffer": (tiled, lambda p: with_l1(p, "y", lambda b: replace(b, copies=1)), "L1 turns"),
-    "single weight buffer": (tiled, lambda p: with_l1(p, "w", lambda b: replace(b, copies=1)), "L1 turns"),
     "window without a row of padding": (
         tiled,
         lambda p: with_layer(
@@ -445,7 +442,7 @@ def test_the_message_names_layer_and_bytes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["halo one row short", "single input buffer", "tile one row higher than its buffers"])
+@pytest.mark.parametrize("name", ["halo one row short", "tile one row higher than its buffers"])
 def test_what_the_checker_refuses_fails_on_the_host(name: str, tmp_path: Path) -> None:
     """The checker's faults are faults: the generated code stops on them too."""
     make, change, _ = PLAN_MUTANTS[name]

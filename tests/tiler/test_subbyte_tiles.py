@@ -81,7 +81,7 @@ def test_bounds_count_the_least_of_unpacking(op: str) -> None:
         assert all(bound <= real for (bound, _, _), real in zip(bounds, cycles, strict=True))
         if not fits:
             continue
-        assert timer.entry + timer.bound().ideal <= min(cycles)
+        assert timer.entry + timer.bound.ideal <= min(cycles)
         found = search(space, shipped(), p)
         assert found is not None and found.gap == 0 and found.best.cycles <= min(cycles)
 

@@ -7,4 +7,5 @@ def run(
     loop: tuple[int, int, int, int, int, int, float],
     start: tuple[float, float, int, int],
     enter: Callable[[int, int], int] | None,
+    late: tuple[bool, bool, bool],
 ) -> tuple[int, int, int, int, int]: ...

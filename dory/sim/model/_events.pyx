@@ -59,11 +59,11 @@ cdef void wait(Engines *e, long long landed):
         e.t = landed + e.wake
 
 
-def run(list steps, tuple chip, tuple loop, tuple start_, object enter):
+def run(list steps, tuple chip, tuple loop, tuple start_, object enter, tuple late):
     """(cycles, compute, imbalance, exposed waits for the DMA, bytes moved) of a block.
 
     chip: issue, wake, queue, floor, cap. loop: head, body, tail, x, w, command, busy. start_: a cold start's lines of
-    the loop and of the kernel, and their cycles.
+    the loop and of the kernel, and their cycles. late: whether inputs, weights and the output have one buffer.
     """
     cdef Engines e
     cdef long long head = loop[0], body = loop[1], tail = loop[2], x_cost = loop[3], w_cost = loop[4], command = loop[5]
@@ -73,7 +73,8 @@ def run(list steps, tuple chip, tuple loop, tuple start_, object enter):
     cdef Py_ssize_t i, n = len(steps)
     cdef tuple step = steps[0], following
     cdef object tile = step[0]
-    cdef bint has_weights = len(tile.w) > 0
+    cdef bint has_weights = len(tile.w) > 0, next_x, next_w
+    cdef bint late_x = late[0], late_w = late[1], late_y = late[2]
     e.t = e.free_in = e.free_out = e.dma = 0
     e.issue, e.wake, e.queue, e.floor, e.cap = chip
     if enter is not None and step[3] >= 0:
@@ -93,20 +94,25 @@ def run(list steps, tuple chip, tuple loop, tuple start_, object enter):
         e.t += head
         wait(&e, x_landed)
         wait(&e, w_landed)
+        next_x = next_w = False
         if i + 1 < n:
             following = steps[i + 1]
             if enter is not None and following[3] >= 0:
                 e.t = enter(e.t, following[3])
-            if following[1]:
+            next_x = following[1]
+            next_w = following[2] and has_weights
+            if next_x and not late_x:
                 e.t += x_cost
                 x_landed = start(&e, following[0].x, False, command)
                 moved += e.moved
-            if following[2] and has_weights:
+            if next_w and not late_w:
                 e.t += w_cost
                 w_landed = start(&e, following[0].w, False, command)
                 moved += e.moved
         stall(&e, busy if i else start_[1])
         wait(&e, stores[i & 1])
+        if late_y:
+            wait(&e, stores[(i & 1) ^ 1])
         e.t += body
         if i == 0:
             e.t += <long long>start_[3]
@@ -115,6 +121,14 @@ def run(list steps, tuple chip, tuple loop, tuple start_, object enter):
         e.t += cycles
         compute += even
         imbalance += cycles - even
+        if next_x and late_x:
+            e.t += x_cost
+            x_landed = start(&e, following[0].x, False, command)
+            moved += e.moved
+        if next_w and late_w:
+            e.t += w_cost
+            w_landed = start(&e, following[0].w, False, command)
+            moved += e.moved
         stores[i & 1] = start(&e, tile.y, True, command)
         moved += e.moved
         e.t += tail

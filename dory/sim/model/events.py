@@ -1,8 +1,10 @@
 """The double-buffered loop over the tiles of one block, event by event, as the generated code runs it.
 
 Core 0 waits for a tile's operands, starts the loads of the next one, waits for the store of the tile before the last,
-runs the kernel on the team, and starts the store. The DMA has an engine per direction; a command occupies it and lands
-some latency later. All engines are idle before and after a block, so that its cycles depend on nothing outside it.
+runs the kernel on the team, and starts the store. Operands with a single buffer are loaded behind the kernel instead; a
+single output buffer wants the last store done before the kernel. The DMA has an engine per direction; a command
+occupies it and lands some latency later. All engines are idle before and after a block, so that its cycles depend on
+nothing outside it.
 """
 
 from __future__ import annotations
@@ -138,15 +140,20 @@ def run_block(
     spans: list[Span] | None = None,
     cold: ColdStart = WARM,
     enter: Enter | None = None,
+    single: str = "",
 ) -> BlockRun:
-    """Cycles of the loop over `steps`; `spans` receives every event. Compiled when no events are wanted."""
+    """Cycles of the loop over `steps`; `spans` receives every event. Compiled when no events are wanted.
+
+    single: of "x", "w" and "y", the operands with one buffer.
+    """
     if spans is not None:
-        return plain_block(steps, costs, p, spans, cold, enter)
+        return plain_block(steps, costs, p, spans, cold, enter, single)
     floor = p.dma_floor - p.dma_wake - p.dma_issue
     chip = (p.dma_issue, p.dma_wake, p.dma_queue, floor, p.l2_wait_dma_cap)
     loop = (costs.head, costs.body, costs.tail, costs.x, costs.w, costs.command, costs.busy)
     start = (cold.loop, cold.kernel, cold.loop_cycles, cold.kernel_cycles)
-    return BlockRun(*_events.run(list(steps), chip, loop, start, enter), len(steps))
+    late = ("x" in single, "w" in single, "y" in single)
+    return BlockRun(*_events.run(list(steps), chip, loop, start, enter, late), len(steps))
 
 
 def plain_block(
@@ -156,6 +163,7 @@ def plain_block(
     spans: list[Span] | None = None,
     cold: ColdStart = WARM,
     enter: Enter | None = None,
+    single: str = "",
 ) -> BlockRun:
     """The twin of the compiled loop (_events.pyx), which it is tested against."""
     e = _Engines(p, spans)
@@ -173,24 +181,32 @@ def plain_block(
         e.t += costs.head
         e.wait(x_landed, "inputs")
         e.wait(w_landed, "weights")
-        if i + 1 < len(steps):
-            following, next_x, next_w, part = steps[i + 1]
-            if enter and part >= 0:
-                e.t = enter(e.t, part)
-            if next_x:
-                e.t += costs.x
-                x_landed = e.start(following.x, False, costs.command)
-            if next_w and tile.w:
-                e.t += costs.w
-                w_landed = e.start(following.w, False, costs.command)
+        following, next_x, next_w, part = steps[i + 1] if i + 1 < len(steps) else (tile, False, False, -1)
+        if enter and part >= 0:
+            e.t = enter(e.t, part)
+        next_w = next_w and bool(tile.w)
+        if next_x and "x" not in single:
+            e.t += costs.x
+            x_landed = e.start(following.x, False, costs.command)
+        if next_w and "w" not in single:
+            e.t += costs.w
+            w_landed = e.start(following.w, False, costs.command)
         e.stall(costs.busy if i else cold.kernel)
         e.wait(stores[i & 1], "the store")
+        if "y" in single:
+            e.wait(stores[i & 1 ^ 1], "the store")
         e.t += costs.body if i else costs.body + cold.kernel_cycles
         if spans is not None:
             spans.append(Span("compute", e.t, e.t + tile.cycles, tile.label))
         e.t += tile.cycles
         compute += tile.even
         imbalance += tile.cycles - tile.even
+        if next_x and "x" in single:
+            e.t += costs.x
+            x_landed = e.start(following.x, False, costs.command)
+        if next_w and "w" in single:
+            e.t += costs.w
+            w_landed = e.start(following.w, False, costs.command)
         stores[i & 1] = e.start(tile.y, True, costs.command)
         e.t += costs.tail
         moved += _bytes(tile.y) + (_bytes(tile.x) if new_x else 0) + (_bytes(tile.w) if new_w else 0)

@@ -198,7 +198,7 @@ def _layer(clock: _Clock, stream: _Stream, layer: LayerPlan, c: Coefficients, co
                 return clock.t - base
 
             spans: list[Span] | None = [] if clock.spans is not None else None
-            done = run_block(tiles.steps(block), costs, clock.p, spans, start, enter)
+            done = run_block(tiles.steps(block), costs, clock.p, spans, start, enter, layer.single)
             clock.t = base
             if clock.spans is not None and spans is not None:
                 clock.spans += [Span(s.kind, s.begin + base, s.end + base, s.label, s.bytes) for s in spans]
