@@ -118,6 +118,16 @@ def same_bank(words: Number) -> tuple[Number, Number, Number]:
     return where(rest == 0, 1, 0), where(rest == 8, 1, 0), where(rest % 8 == 4, 1, 0)
 
 
+def misaligned(step: Number) -> Number:
+    """Share of the words at multiples of `step` bytes that lie across two words of memory."""
+    return where(step % 4 == 0, 0.0, where(step % 4 == 2, 0.5, 0.75))
+
+
+def short(divisor: Number) -> Number:
+    """Leading zeros of an 8-bit divisor: a division takes a cycle for each."""
+    return 8 - np.frexp(divisor)[1] if isinstance(divisor, np.ndarray) else 8 - int(divisor).bit_length()
+
+
 def _dot(row: Sequence[Number], weights: Sequence[float]) -> Number:
     return sum(a * b for a, b in zip(row, weights, strict=True))
 

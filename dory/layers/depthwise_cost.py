@@ -45,7 +45,8 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     if window.dilation != (1, 1):
         outputs = work.share(work.pixels * c)
         taps = window.kernel[0] * window.kernel[1]
-        return (1.0, outputs, outputs * window.kernel[0], outputs * taps, outputs / c)
+        narrow = form_shares(layer.form)[0] * outputs
+        return (1.0, narrow, outputs - narrow, outputs * window.kernel[0], outputs * taps, outputs / c)
     item = _item(layer, work, _band_rows(layer, work))
     groups = -(-c // GROUP)
     cores = []
@@ -54,7 +55,7 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         cores.append(_core(item, start, end, partial, c % GROUP))
     return (
         1.0,
-        *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 100, 45, 34, 50, 58, 5, 13, 50, 80, 120, 5, 10, 2, 5, 3)),
+        *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 100, 45, 34, 50, 58, 5, 13, 50, 80, 120, 5, 10, 2, 4, 5, 3)),
     )
 
 
@@ -69,10 +70,10 @@ def _cut(work: Work, items: Number) -> list[tuple[Number, Number]]:
 class _Item:
     """One group in one band of rows, and what the first and last band have less: rows of the input and the output.
 
-    columns of the input, width of the output, fast: 1 when outputs (of the last band:
-    last_fast) are made in strips of four, words of a kernel, shifted: 1 when rows do not begin in whole words,
-    border: words of padding, planes: words
-    of a core's.
+    columns of the input, width of the output, fast: 1 when outputs (of the last band: last_fast) are made in strips of
+    four, together: rows of a strip made at a time, words of a kernel, shifted: 1 when rows do not begin in whole words,
+    left: where the input's columns begin in a plane's row, border: words of padding, planes: words of a core's, narrow:
+    whether outputs take the place of their inputs first.
     """
 
     bands: Number
@@ -93,6 +94,13 @@ class _Item:
     row_words: Number
     forms: tuple[float, float, float, float]
     planes: Number
+    narrow: Number
+    left: Number
+    together: int
+
+    def split_at(self, column: Number) -> Number:
+        """1 where a word that begins with the input's `column` lies across two of a plane's."""
+        return where((self.left + column) % 4 != 0, 1, 0)
 
 
 def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
@@ -128,6 +136,9 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
         border=4 * plane_rows * (row_words - w_in // 4),
         plane_rows=plane_rows,
         row_words=row_words,
+        narrow=(w < 4) & (kh == 3),
+        together=4 if variant(layer) == "5x5" else 1,
+        left=work.pad[1] + where(work.pad[1] % 2 == 1, _lead(window), 0),
     )
 
 
@@ -135,8 +146,8 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
     """Counts of a core: items, bands, rows and blocks taken apart, bytes, channels, strips and rows of them, ..."""
     items, bands = end - start, item.bands
     full = items - partial
-    strip = item.width < 4
-    entered = where((bands == 1) & (not strip if isinstance(strip, bool) else ~strip), where(items > 0, 1, 0), items)
+    # Narrow outputs take their inputs' place: padding is written anew for each item.
+    entered = where(item.narrow | (bands > 1), items, where(items > 0, 1, 0))
     lasts, firsts = end // bands - start // bands, -(-end // bands) - -(-start // bands)
     some = most(items, 1)
     rows_in = (items * item.rows_in - firsts * item.first_less_in - lasts * item.last_less_in) / some
@@ -149,9 +160,13 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
     each, last_rows = channels / some, item.rows - item.less
     quick_rows = (items - lasts) * item.rows * item.fast + lasts * last_rows * item.last_fast
     slow_rows = (items - lasts) * item.rows + lasts * last_rows - quick_rows
+    outputs = each * item.width * (slow_rows + quick_rows)
+    if item.together > 1:  # the last rows overlap those before
+        whole, last = -(-item.rows // item.together), -(-last_rows // item.together)
+        quick_rows = item.together * ((items - lasts) * whole * item.fast + lasts * last * item.last_fast)
     across = each * -(-item.width // 4)
     strips = across * ((items - lasts) * item.fast + lasts * item.last_fast)
-    slow, outputs = each * item.width * slow_rows, each * item.width * (slow_rows + quick_rows)
+    slow = each * item.width * slow_rows
     any_way = slow + (outputs - slow) * exact
     return (
         items,
@@ -168,15 +183,19 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
         across * quick_rows * mul15,
         across * quick_rows * wide,
         across * quick_rows * item.shifted,
-        where(strip, outputs - slow, 0),
+        where(item.narrow, outputs, 0),
         slow * narrow,
         slow * mul15,
         slow * wide + outputs * exact,
         any_way * item.columns_of_words,
         any_way * item.words,
         # Words of padding: beside the input, and above and below it.
-        item.border * where(strip, items, where(items > 0, 1, 0))
-        + entered * 4 * most(item.plane_rows - rows_in, 0) * item.row_words,
+        where(
+            item.narrow,
+            items * item.planes,
+            item.border * where(items > 0, 1, 0) + entered * 4 * most(item.plane_rows - rows_in, 0) * item.row_words,
+        ),
+        quick * rows_in * (item.columns // 4 * item.split_at(0) + odd * item.split_at(item.columns)),
         *((across * quick_rows + quick * rows_in * (item.columns // 4)) * b for b in same_bank(item.planes)[:2]),
     )
 
