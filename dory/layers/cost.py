@@ -89,6 +89,15 @@ class Work:
             most = where(cycles > most, cycles, most)
         return tuple(best)
 
+    def busiest_of(self, row: Sequence[Number], weights: Sequence[float]) -> tuple[Number, ...]:
+        """The same from one row of features, which have an axis of cores before that of tiles: fewer, larger arrays."""
+        cycles = _dot(row, weights)
+        rows = [np.broadcast_to(f, cycles.shape) for f in row]
+        if self.even:
+            return tuple(f.sum(axis=0) / self.cores for f in rows)
+        best = cycles.argmax(axis=0), np.arange(cycles.shape[1])
+        return tuple(f[best] for f in rows)
+
 
 def where(condition: Number, a: Number, b: Number) -> Number:
     """a or b, element by element."""
