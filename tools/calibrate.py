@@ -62,7 +62,7 @@ ACCESSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 CODE_NETWORKS = 2
 LEAST_LOOP = 50.0  # cycles of core 0 that every layer takes beside its kernels and waits
 BARRIERS = 60.0  # cycles of the barriers and calls around a kernel whose operands are unpacked
-EVENTS = ("x", "w", "y", "step", "operand_layer", "operand_tile", "operand_load", "command", "block", "ram")
+EVENTS = ("x", "w", "y", "step", "operand_layer", "operand_load", "command", "block", "ram")
 
 
 def sample(
@@ -145,7 +145,6 @@ def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run
     op, plan = layer.layer.op, layer.layer
     more = len(plan.inputs) - 1
     row[column["operand_layer"]] = more
-    row[column["operand_tile"]] = more * len(steps)
     row[column[f"layer {op}"]] = 1
     if plan.depth:
         row[column["step"]] = len(steps)
@@ -156,9 +155,9 @@ def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run
     if plan.direct:
         return rest
     if not plan.depth:
-        kept = all(x.kept for x in plan.inputs)
-        row[column["x"]] = 0 if kept else sum(s[1] for s in steps)
-        row[column["operand_load"]] = more * row[column["x"]]
+        loaded = sum(not x.kept for x in plan.inputs)
+        row[column["x"]] = sum(s[1] for s in steps) if loaded else 0
+        row[column["operand_load"]] = max(loaded - 1, 0) * row[column["x"]]
         row[column["w"]] = sum(s[2] for s in steps) if plan.weights else 0
         row[column["y"]] = len(steps) if plan.stored else 0
     commands = sum(c.commands for s in steps for c in s[0].y)
