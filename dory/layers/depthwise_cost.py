@@ -17,6 +17,7 @@ WEIGHTS = (180, 120, 13, 15, 10, 25, 11, 0, 100, 45, 34, 50, 58, 5, 13, 50, 80, 
 """About what each count of a core costs, to find the busiest one."""
 FAST = {(3, 1): "3x3", (3, 2): "3x3s2", (5, 1): "5x5"}
 TURN_GAIN = 1.1
+MOST_OF_TWO = 0.47  # the larger of two standard normal numbers is 0.56 on average, of four 1.03, of eight 1.42
 PLANES_BYTES = 16384  # of all cores together: dory_depthwise_scratch
 
 
@@ -76,7 +77,8 @@ class _Item:
     columns of the input, width of the output, fast: 1 when outputs (of the last band: last_fast) are made in strips of
     four, together: rows of a strip made at a time, words of a kernel, shifted: 1 when rows do not begin in whole words,
     left: where the input's columns begin in a plane's row, border: words of padding, planes: words of a core's, others:
-    cores that work beside one, and wait for the same banks, narrow: whether outputs take the place of their inputs.
+    cores that work beside one, and wait for the same banks, luck: see _unlucky, narrow: whether outputs take the place
+    of their inputs.
     """
 
     bands: Number
@@ -101,6 +103,7 @@ class _Item:
     left: Number
     together: int
     others: Number
+    luck: Number
 
     def split_at(self, column: Number) -> Number:
         """1 where a word that begins with the input's `column` lies across two of a plane's."""
@@ -122,6 +125,8 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
     last_fast = 0 * w if least_rows is None else where((rows - less >= least_rows) & wide, 1, 0)
     row_words = ((most(w, 4) - 1) * sw + _lead(window) + -(-kw // 4) * 4 + 3) // 4
     left = least(work.pad[1] + where(work.pad[1] % 2 == 1, _lead(window), 0), 4 * row_words)
+    items = -(-work.out[2] // GROUP) * bands
+    full = items % work.cores == 0  # else only some cores have most of them
     return _Item(
         bands=bands,
         rows=rows,
@@ -142,7 +147,8 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
         plane_rows=plane_rows,
         row_words=row_words,
         narrow=(w < 4) & (kh == 3),
-        others=least(-(-work.out[2] // GROUP) * bands, work.cores) - 1,
+        others=least(items, work.cores) - 1,
+        luck=0.0 * items if work.even else MOST_OF_TWO * np.log2(where(full, work.cores, items % work.cores)),
         together=4 if variant(layer) == "5x5" else 1,
         left=left,
     )
@@ -160,7 +166,7 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
     quick = where(item.columns >= 4, full, 0)
     channels = full * GROUP + partial * rest
     odd = item.columns % 4 != 0
-    narrow, mul15, wide, exact = item.forms
+    narrow, mul15, wide, exact = _unlucky(item.forms, channels, item.luck)
     # Rows of all items in the fast and the slow way, channels of the mean item.
     each, last_rows = channels / some, item.rows - item.less
     quick_rows = (items - lasts) * item.rows * item.fast + lasts * last_rows * item.last_fast
@@ -204,6 +210,19 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
         *((across * quick_rows + quick * rows_in * (item.columns // 4)) * b for b in same_bank(item.planes)[:2]),
         *(n * item.others for n in (quick * rows_in * (item.columns // 4 + odd), filled)),
     )
+
+
+def _unlucky(forms: tuple[float, float, float, float], channels: Number, luck: Number) -> tuple[Number, ...]:
+    """Shares of the forms among the channels of the core that has most slow ones: which those are, weights decide.
+
+    The largest of several binomial counts, about `luck` standard deviations above the mean.
+    """
+    narrow, *slow = forms
+    share = 1 - narrow
+    if not 0 < share < 1:
+        return forms
+    most_slow = least(share + luck * np.sqrt(share * narrow / most(channels, 1)), 1.0)
+    return (1 - most_slow, *(most_slow * (s / share) for s in slow))
 
 
 def _band_rows(layer: LayerPlan, work: Work) -> Number:

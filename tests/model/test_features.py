@@ -13,6 +13,7 @@ from dory import targets
 from dory.graph.types import Window
 from dory.layers import LAYERS
 from dory.layers.cost import Work, misaligned, short, valid_taps
+from dory.layers.depthwise_cost import MOST_OF_TWO, _unlucky
 from dory.plan import LayerPlan
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import kernel_key, shipped
@@ -188,3 +189,19 @@ def test_concatenated_words_across_two_of_memory() -> None:
     loads = [i * size + 4 * j for i in range(4) for size in (7, 14) for j in range(size // 4)]
     stores = [i * 21 + at + 4 * j for i in range(4) for at, size in ((0, 7), (7, 14)) for j in range(size // 4)]
     assert across == 9 / 4 * sum(at % 4 != 0 for at in loads + stores)
+
+
+@given(st.floats(0, 1), st.integers(1, 40), st.floats(0, 1.5))
+def test_shares_of_forms_on_the_core_with_most_slow_channels(narrow: float, channels: int, luck: float) -> None:
+    forms = (narrow, (1 - narrow) / 4, (1 - narrow) * 3 / 4, 0.0)
+    found = _unlucky(forms, channels, luck)
+    assert sum(found) == pytest.approx(1) and min(found) >= 0 and found[0] <= narrow + 1e-12
+    assert found[2] == pytest.approx(3 * found[1])
+    assert _unlucky((1.0, 0.0, 0.0, 0.0), channels, luck) == (1.0, 0.0, 0.0, 0.0)
+
+
+def test_largest_of_several_counts() -> None:
+    rng = np.random.default_rng(0)
+    for cores in (2, 4, 8):
+        most = rng.standard_normal((20_000, cores)).max(axis=1).mean()
+        assert most == pytest.approx(MOST_OF_TWO * np.log2(cores), abs=0.12)
