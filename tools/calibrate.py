@@ -1,7 +1,8 @@
-"""Measures the cycle model's coefficients in the simulator: python tools/calibrate.py [--layers N].
+"""Measures the cycle model's coefficients in the simulator: python tools/calibrate.py [--layers N] [--only KINDS].
 
 Writes dory/sim/model/coefficients.json. Per kernel: simulated tiles of random layers of random shapes, fitted by
-non-negative least squares of the relative error. For the tile loop: what is left of each layer's cycles.
+non-negative least squares of the relative error (kernel_fits.py). For the tile loop: what is left of each
+layer's cycles. --only renews kernels of some kinds of layers and leaves the rest of the file as it is.
 """
 
 from __future__ import annotations
@@ -11,27 +12,36 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import onnx
+from kernel_fits import (
+    Rows,
+    fit,
+    fit_cache,
+    fit_kernels,
+    fit_team,
+    gather,
+    quality,
+    tiles_of,
+    unmeasured,
+)
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import nnls
 
 from dory import targets
 from dory.layers import LAYERS
-from dory.layers.cost import Work
-from dory.plan import LayerPlan
 from dory.sim.application import COMPILER
 from dory.sim.iss.params import IssParams
 from dory.sim.model import coefficients as model
-from dory.sim.model.network import blocks_in_order, estimate
-from dory.sim.model.tiles import LayerTiles, Step
+from dory.sim.model.network import estimate
 from dory.streaming import schedule
 from dory.targets import Cluster, Target
 from dory.testing import subbyte_runs
@@ -46,17 +56,15 @@ TEAMS = (4, 2, 1)  # besides all cores
 ROUNDS = 3
 CHOSEN = 2  # every so many networks has the planner's own tiles
 MORE = ("conv", "conv", "conv", "pointwise", *("depthwise",) * 5)  # closed forms of many terms need more samples
-PLANNED = 12.0  # how much a tile of the planner's counts beside one at random
-USUAL, SIZE_POWER, SIZE_WEIGHTS = 2000.0, 1.5, (0.2, 8.0)  # cycles of a tile; how its weight grows with them
-TABLE = "dory_lut"
+TABLE, EQUAL = "dory_lut", ("lut_of_relu",)
 SLIVERS = ("depthwise_large", "depthwise_wide", "conv", "pointwise")  # stripes of few rows
 RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several rescale forms
 QUIET, BUSY = "gap8", "gap8-gvsoc"  # targets
 ACCESSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
-CODE_NETWORKS = 2
+CODE_NETWORKS = 4
 LEAST_LOOP = 50.0  # cycles of core 0 that every layer takes beside its kernels and waits
 BARRIERS = 60.0  # cycles of the barriers and calls around a kernel whose operands are unpacked
-EVENTS = ("x", "w", "step", "operand_layer", "operand_tile", "operand_load", "command", "block", "ram")
+EVENTS = ("x", "w", "y", "step", "operand_layer", "operand_load", "command", "block", "ram")
 
 
 def sample(
@@ -85,14 +93,9 @@ def fit_repacking(count: int) -> dict[str, Any]:
     """Coefficients of what unpacks and packs around kernels, from calls of its own."""
     features, cycles = subbyte_runs.repack_rows(count, FIRST_SEED, QUIET)
     found = fit(features, cycles, {}, [1.0] * len(cycles))
-    error = np.abs(np.asarray(features) @ found / cycles - 1)
+    error = np.asarray(features) @ found / cycles - 1
     found[0] = BARRIERS  # there is no fork around a kernel
-    return {
-        "coefficients": [round(float(c), 5) for c in found],
-        "tiles": len(cycles),
-        "mean_error": round(float(error.mean()), 4),
-        "p95_error": round(float(np.quantile(error, 0.95)), 4),
-    }
+    return quality(found, error)
 
 
 def _measure(job: tuple[onnx.ModelProto, Target, Target, int, int]) -> Measured:
@@ -101,130 +104,6 @@ def _measure(job: tuple[onnx.ModelProto, Target, Target, int, int]) -> Measured:
     chooser = baselines.at_random(IssParams.of(full), i) if i % CHOSEN else None
     run = measure_in(net, tight, full, rescale_bits=bits, chooser=chooser)
     return replace(run, planned=chooser is None)
-
-
-class _Recorder:
-    """Stands for a kernel's cost: notes the features of every tile."""
-
-    def __init__(self) -> None:
-        self.samples: dict[Work, tuple[float, ...]] = {}
-
-    def __call__(self, layer: LayerPlan, work: Work) -> int:
-        if not work.even:
-            operator = LAYERS[layer.op]
-            self.samples[work] = operator.cost_features(layer, work)
-        return 1 + len(self.samples)
-
-
-def tiles_of(layer: LayerPlan, p: IssParams, cores: int) -> tuple[list[Step], list[tuple[float, ...]]]:
-    """The layer's steps in order, and each one's features."""
-    recorder = _Recorder()
-    tiles = LayerTiles(layer, p, cores, recorder)
-    steps = [s for block in blocks_in_order(layer) for s in tiles.steps(block)]
-    samples = list(recorder.samples.values())
-    return steps, [samples[s[0].cycles - 2] for s in steps]
-
-
-def fit(
-    rows: Sequence[Sequence[float]], cycles: Sequence[float], floors: Mapping[int, float], weights: Sequence[float]
-) -> np.ndarray:
-    """Coefficients >= 0, and not below the floors, that minimise the weighted relative error."""
-    a, y = np.asarray(rows, float), np.asarray(cycles, float)
-    scale = np.maximum(a.max(axis=0), 1e-9)
-    least = np.array([floors.get(i, 0.0) for i in range(a.shape[1])])
-    w = np.sqrt(np.asarray(weights, float))
-    found, _ = nnls(a / scale * (w / y)[:, None], w * (1 - a @ least / y), maxiter=10_000)
-    return found / scale + least
-
-
-@dataclass
-class _Rows:
-    """Measured tiles of one code path; cold: cycles for the kernel's lines that a tile finds missing in the cache."""
-
-    features: list[tuple[float, ...]] = field(default_factory=list)
-    cycles: list[int] = field(default_factory=list)
-    cold: list[float] = field(default_factory=list)
-    floors: Mapping[int, float] = field(default_factory=dict)
-    weights: list[float] = field(default_factory=list)
-
-
-def gather(samples: Iterable[Measured], p: IssParams, lines: Mapping[str, float]) -> dict[str, _Rows]:
-    """Some tiles of every layer, by code path."""
-    rows: dict[str, _Rows] = defaultdict(_Rows)
-    for run in samples:
-        missing = model.missing(run.plan.layers, lines, p)
-        for layer, (_, cold) in zip(run.layers, missing, strict=True):
-            if layer.layer.subbyte:
-                continue
-            _, features = tiles_of(layer.layer, p, run.plan.cores)
-            assert len(features) == len(layer.kernels), (layer.layer.op, len(features), len(layer.kernels))
-            row, operator = rows[model.kernel_key(layer.layer)], LAYERS[layer.layer.op]
-            row.floors = operator.cost_floors(operator.cost_variant(layer.layer))
-            for i in _some(len(features)):
-                row.features.append(features[i])
-                row.cycles.append(layer.kernels[i])
-                row.weights.append((PLANNED if run.planned else 1.0) * _size_weight(layer.kernels[i]))
-                row.cold.append(cold * p.icache_miss if i == 0 else 0.0)
-    return rows
-
-
-def _size_weight(cycles: float) -> float:
-    """Long tiles count more than short ones: a network's cycles are in them."""
-    low, high = SIZE_WEIGHTS
-    return min(max((cycles / USUAL) ** SIZE_POWER, low), high)
-
-
-def fit_kernels(rows: Mapping[str, _Rows]) -> dict[str, dict[str, Any]]:
-    """Coefficients and quality of every code path."""
-    out = {}
-    for key, r in rows.items():
-        a, y, cold = np.asarray(r.features), np.asarray(r.cycles, float), np.asarray(r.cold)
-        found = fit(a, y - cold, r.floors, r.weights)
-        error = np.abs((a @ found + cold) / y - 1)
-        out[key] = {
-            "coefficients": [round(float(c), 5) for c in found],
-            "tiles": len(y),
-            "mean_error": round(float(error.mean()), 4),
-            "p95_error": round(float(np.quantile(error, 0.95)), 4),
-        }
-    return dict(sorted(out.items()))
-
-
-def _some(n: int) -> list[int]:
-    """The first tile, a few others, the last: long layers would outweigh the rest."""
-    return sorted({0, 1, n // 3, n // 2, n - 2, n - 1} & set(range(n)))
-
-
-def unmeasured(rows: Mapping[str, _Rows]) -> dict[str, list[int]]:
-    """Features that no sample has, by code path: nothing is known about their cost."""
-    out = {}
-    for key, r in sorted(rows.items()):
-        never = np.flatnonzero(np.asarray(r.features).max(axis=0) == 0).tolist()
-        if never:
-            out[key] = never
-    return out
-
-
-def fit_team(rows: Mapping[str, _Rows], kernels: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Measured over predicted cycles on a smaller team, per code path."""
-    out = {}
-    for key, r in rows.items():
-        if key in kernels:
-            entry = kernels[key]
-            predicted = np.asarray(r.features) @ entry["coefficients"] + np.asarray(r.cold)
-            out[key] = round(float(np.median(np.asarray(r.cycles) / predicted)), 4)
-    return out
-
-
-def fit_cache(rows: Mapping[str, _Rows], kernels: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Measured over predicted cycles where the cache is small, per code path, of tiles that are not a layer's first."""
-    out = {}
-    for key, r in rows.items():
-        warm = np.asarray(r.cold) == 0
-        if key in kernels and warm.sum() >= 5:
-            predicted = np.asarray(r.features) @ kernels[key]["coefficients"]
-            out[key] = round(max(float(np.median(np.asarray(r.cycles)[warm] / predicted[warm])), 1.0), 4)
-    return out
 
 
 def fit_loop(
@@ -268,7 +147,6 @@ def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run
     op, plan = layer.layer.op, layer.layer
     more = len(plan.inputs) - 1
     row[column["operand_layer"]] = more
-    row[column["operand_tile"]] = more * len(steps)
     row[column[f"layer {op}"]] = 1
     if plan.depth:
         row[column["step"]] = len(steps)
@@ -279,10 +157,11 @@ def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run
     if plan.direct:
         return rest
     if not plan.depth:
-        kept = all(x.kept for x in plan.inputs)
-        row[column["x"]] = 0 if kept else sum(s[1] for s in steps)
-        row[column["operand_load"]] = more * row[column["x"]]
+        loaded = sum(not x.kept for x in plan.inputs)
+        row[column["x"]] = sum(s[1] for s in steps) if loaded else 0
+        row[column["operand_load"]] = max(loaded - 1, 0) * row[column["x"]]
         row[column["w"]] = sum(s[2] for s in steps) if plan.weights else 0
+        row[column["y"]] = len(steps) if plan.stored else 0
     commands = sum(c.commands for s in steps for c in s[0].y)
     commands += sum(c.commands for s in steps if s[1] for c in s[0].x)
     commands += sum(c.commands for s in steps if s[2] for c in s[0].w)
@@ -299,8 +178,8 @@ def _loop_row(row: np.ndarray, column: dict[str, int], layer: MeasuredLayer, run
 
 
 def code(target: Target) -> dict[str, float]:
-    """Lines of code that run, from small networks: the loop, the network, each operator, each kernel."""
-    found: dict[str, float] = {}
+    """Lines of code that run in the median of small networks: the loop, the network, each operator, each kernel."""
+    seen: dict[str, list[float]] = defaultdict(list)
     several = []
     for i, kind in enumerate([*KINDS, *RARE, *OF_INTEGERS]):
         for j in range(CODE_NETWORKS):
@@ -311,16 +190,20 @@ def code(target: Target) -> dict[str, float]:
             names = {"loop": "loop", "network": "network", layers[0].op: "layer", layers[0].kernel: "kernel"}
             names[model.kernel_key(layers[0])] = "kernel"
             for name, part in names.items():
-                found[name] = max(found.get(name, 0), measured[part])
+                seen[name].append(measured[part])
     steps = baselines.at_random(IssParams.of(target), 0, deep=1.0)
     measured, layers = code_lines(random_layers(FIRST_SEED, ("pointwise_deep",)), target, steps)
-    found[layers[0].kernel] = measured["kernel"]
+    seen[layers[0].kernel].append(measured["kernel"])
+    found = {name: median(lines) for name, lines in seen.items()}
+    for key in [k for k in found if "/" in k]:  # a form that none of the networks has takes no fewer than others
+        kernel = key.split("/")[0]
+        found[kernel] = max(found[k] for k in found if k.startswith(f"{kernel}/"))
     # Operators that come with others: what those leave of the lines.
     for measured, layers in several:
-        known = sum({x.kernel: found.get(x.kernel, 0) for x in layers}.values())
+        known = sum({k: found.get(k, 0) for k in map(model.kernel_key, layers)}.values())
         for layer in layers:
-            if layer.op not in found:
-                found[layer.kernel] = max(measured["kernel"] - known, 1)
+            if layer.op not in seen:
+                found[layer.kernel] = max(measured["kernel"] - known, found.get(layer.kernel, 1))
                 found[layer.op] = round(measured["layer"] / len(layers))
     return found
 
@@ -335,8 +218,7 @@ def calibrate(layers: int) -> dict[str, Any]:
     with ProcessPoolExecutor() as pool:
         few_bits = list(pool.map(_measure_subbyte, stored))
     rows = gather([*runs, *integers, *few_bits], p, lines)
-    # Cores that look up one word wait for each other: tables of few values say nothing of others.
-    rows[TABLE] = gather(runs, p, lines)[TABLE]
+    rows[TABLE] = table_rows(target, layers, runs, p, lines)
     runs += integers
     for key, never in unmeasured(rows).items():
         print(f"{key}: no layer had its features {never}", file=sys.stderr)
@@ -363,16 +245,47 @@ def calibrate(layers: int) -> dict[str, Any]:
     return found
 
 
-def all_samples(target: Target, layers: int) -> list[Measured]:
-    """With all of L2; with so little that weights and large tensors stay in L3; with 31-bit multipliers; rare kinds."""
+def table_rows(target: Target, layers: int, runs: Sequence[Measured], p: IssParams, lines: Mapping[str, float]) -> Rows:
+    """Tiles of tables. Cores that look up one entry wait for each other: half as many samples have their values from a
+    ReLU; layers of few bits have too few values to say anything of others."""
+    equal = sample(target, max(layers // 2, 2), FIRST_SEED + 850_000, 15, EQUAL)
+    return gather([*runs, *equal], p, lines)[TABLE]
+
+
+def renew(names: Sequence[str], layers: int, found: dict[str, Any]) -> dict[str, Any]:
+    """The file's content with kernels of the kinds of layers whose names begin so measured anew, on all cores."""
+    target, wanted, lines = targets.load(QUIET), tuple(names), found["lines"]
+    p, runs = IssParams.of(target), all_samples(target, layers, wanted)
+    rows = {k: r for k, r in gather(runs, p, lines).items() if k.removeprefix("dory_").startswith(wanted)}
+    if TABLE in rows:
+        rows[TABLE] = table_rows(target, layers, runs, p, lines)
+    kernels = {k: {**found["kernels"][k], **new} for k, new in fit_kernels(rows).items()}
+    sources = {k: v for k, v in model.source_hashes().items() if k in {key.split("/")[0] for key in kernels}}
+    return {
+        **found,
+        "sources": {**found["sources"], **sources},
+        "kernels": {**found["kernels"], **kernels},
+    }
+
+
+def all_samples(target: Target, layers: int, only: tuple[str, ...] = ("",)) -> list[Measured]:
+    """With all of L2; with so little that weights and large tensors stay in L3; with 31-bit multipliers; rare kinds.
+
+    only: how the names of the kinds begin.
+    """
     small, few = replace(target, l2_budget=target.l2_budget // 4), max(layers // 6, 1)
-    return [
-        *sample(target, layers, FIRST_SEED, 15, (*KINDS, *MORE)),
-        *sample(small, few, FIRST_SEED + 500_000),
-        *sample(small, max(layers // 3, 2), FIRST_SEED + 900_000, 15, SLIVERS),
-        *sample(target, few, FIRST_SEED + 600_000, 31, RESCALED),
-        *sample(target, max(layers // 2, 2), FIRST_SEED + 800_000, 15, tuple(RARE)),
+    jobs: list[tuple[Target, int, int, int, Sequence[str]]] = [
+        (target, layers, 0, 15, (*KINDS, *MORE)),
+        (small, few, 500_000, 15, tuple(KINDS)),
+        (small, max(layers // 3, 2), 900_000, 15, SLIVERS),
+        (target, few, 600_000, 31, RESCALED),
+        (target, max(layers // 2, 2), 800_000, 15, [k for k in RARE if k not in EQUAL]),
     ]
+    found: list[Measured] = []
+    for of, count, seed, bits, kinds in jobs:
+        some = [k for k in kinds if k.startswith(only)]
+        found += sample(of, count, FIRST_SEED + seed, bits, some) if some else []
+    return found
 
 
 def integer_samples(target: Target, layers: int) -> list[Measured]:
@@ -402,16 +315,17 @@ def main() -> None:
     """Calibrate and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=60, help="random layers of each kind (default 60)")
+    parser.add_argument("--only", metavar="KINDS", help="renew these kernels alone, e.g. lut,maxpool; not the loop")
+    parser.add_argument("-o", "--output", type=Path, default=FILE, help="another file than the package's own")
     args = parser.parse_args()
     said = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
-    found = calibrate(args.layers)
-    result = {
-        "note": "written by make calibrate; do not edit",
-        "compiler": said.stdout.splitlines()[0],
-        "sources": model.source_hashes(),
-        **found,
-    }
-    FILE.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if args.only:
+        found = renew(args.only.split(","), args.layers, json.loads(FILE.read_text(encoding="utf-8")))
+    else:
+        found = {"sources": model.source_hashes(), **calibrate(args.layers)}
+    about = {"note": "written by make calibrate; do not edit", "compiler": said.stdout.splitlines()[0]}
+    result = {**about, **{k: v for k, v in found.items() if k not in about}}
+    args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     table = Table(title="tiles of random layers", box=None)
     for title in ("kernel", "tiles", "mean error", "95th percentile", "coefficients"):
         table.add_column(title)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape
 from dory.layers.base import Access, Geometry, Layer
-from dory.layers.cost import Work, where
+from dory.layers.cost import Number, Work, misaligned, where
 from dory.plan import LayerPlan
 
 MAX_INPUTS = 8  # DORY_CONCAT_MAX in dory_kernels.h
@@ -48,13 +48,23 @@ class Concat(Layer[ConcatAttrs]):
     def highest(self, attrs: ConcatAttrs, inputs: Sequence[int]) -> int:
         return max(inputs)
 
-    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
-        """Lines, pieces, whole words (aligned or not) and left-over bytes of the copies."""
+    def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
+        """Lines, pieces (also those cut for the cores), whole words, accesses across two of memory, left-over bytes."""
         sizes = [x.shape[2] for x in layer.inputs]
         by_lines = work.out[0] >= work.cores
         lines = where(by_lines, work.share(work.out[0]), work.out[0])
         pieces = [where(by_lines, s, work.share(s)) for s in sizes]
         words = sum(p // 4 for p in pieces)
         rest = sum(p % 4 for p in pieces)
-        aligned = where(rest == 0, lines * words, 0)
-        return (1.0, lines, lines * len(sizes), aligned, lines * words - aligned, lines * rest)
+        starts = (sum(sizes[:i]) for i in range(len(sizes)))
+        across = sum(
+            p // 4 * where(by_lines, misaligned(s) + _across(at, sum(sizes)), 2 * misaligned(p))
+            for p, s, at in zip(pieces, sizes, starts, strict=True)
+        )
+        cut = where(by_lines, 0, lines * len(sizes))
+        return (1.0, lines, lines * len(sizes), cut, lines * words, lines * across, lines * rest)
+
+
+def _across(start: int, step: int) -> float:
+    """Share of the words from `start` on in lines of `step` bytes that lie across two words of memory."""
+    return sum((start + i * step) % 4 != 0 for i in range(4)) / 4

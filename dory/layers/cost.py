@@ -89,6 +89,15 @@ class Work:
             most = where(cycles > most, cycles, most)
         return tuple(best)
 
+    def busiest_of(self, row: Sequence[Number], weights: Sequence[float]) -> tuple[Number, ...]:
+        """The same from one row of features, which have an axis of cores before that of tiles: fewer, larger arrays."""
+        cycles = _dot(row, weights)
+        rows = [np.broadcast_to(f, cycles.shape) for f in row]
+        if self.even:
+            return tuple(f.sum(axis=0) / self.cores for f in rows)
+        best = cycles.argmax(axis=0), np.arange(cycles.shape[1])
+        return tuple(f[best] for f in rows)
+
 
 def where(condition: Number, a: Number, b: Number) -> Number:
     """a or b, element by element."""
@@ -116,6 +125,16 @@ def same_bank(words: Number) -> tuple[Number, Number, Number]:
     """Whether cores whose data lie so many words apart meet in one bank of 16, two or four; each 1 or 0."""
     rest = words % 16
     return where(rest == 0, 1, 0), where(rest == 8, 1, 0), where(rest % 8 == 4, 1, 0)
+
+
+def misaligned(step: Number) -> Number:
+    """Share of the words at multiples of `step` bytes that lie across two words of memory."""
+    return where(step % 4 == 0, 0.0, where(step % 4 == 2, 0.5, 0.75))
+
+
+def short(divisor: Number) -> Number:
+    """Leading zeros of an 8-bit divisor: a division takes a cycle for each."""
+    return 8 - np.frexp(divisor)[1] if isinstance(divisor, np.ndarray) else 8 - int(divisor).bit_length()
 
 
 def _dot(row: Sequence[Number], weights: Sequence[float]) -> Number:

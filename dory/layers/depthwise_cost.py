@@ -13,8 +13,11 @@ from dory.layers.cost import Number, Work, least, most, same_bank, where
 from dory.plan import LayerPlan
 
 GROUP = 4
+WEIGHTS = (180, 120, 13, 15, 10, 25, 11, 0, 100, 45, 34, 50, 58, 5, 13, 50, 80, 120, 5, 10, 2, 4, 1, 1, 1, 0)
+"""About what each count of a core costs, to find the busiest one."""
 FAST = {(3, 1): "3x3", (3, 2): "3x3s2", (5, 1): "5x5"}
 TURN_GAIN = 1.1
+MOST_OF_TWO = 0.47  # the larger of two standard normal numbers is 0.56 on average, of four 1.03, of eight 1.42
 PLANES_BYTES = 16384  # of all cores together: dory_depthwise_scratch
 
 
@@ -45,17 +48,19 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     if window.dilation != (1, 1):
         outputs = work.share(work.pixels * c)
         taps = window.kernel[0] * window.kernel[1]
-        return (1.0, outputs, outputs * window.kernel[0], outputs * taps, outputs / c)
+        narrow = form_shares(layer.form)[0] * outputs
+        return (1.0, narrow, outputs - narrow, outputs * window.kernel[0], outputs * taps, outputs / c)
     item = _item(layer, work, _band_rows(layer, work))
     groups = -(-c // GROUP)
+    cut, rest = _cut(work, groups * item.bands), c % GROUP
+    many = isinstance(cut[0][1], np.ndarray)
+    if many:
+        cut = [(np.stack([start for start, _ in cut]), np.stack([end for _, end in cut]))]
     cores = []
-    for start, end in _cut(work, groups * item.bands):
-        partial = where(c % GROUP != 0, most(end - most(start, (groups - 1) * item.bands), 0), 0)
-        cores.append(_core(item, start, end, partial, c % GROUP))
-    return (
-        1.0,
-        *work.busiest(cores, (200, 200, 12, 22, 9, 14, 80, 100, 45, 34, 50, 58, 5, 13, 50, 80, 120, 5, 10, 2, 5, 3)),
-    )
+    for start, end in cut:
+        partial = where(rest != 0, most(end - most(start, (groups - 1) * item.bands), 0), 0)
+        cores.append(_core(item, start, end, partial, rest))
+    return (1.0, *(work.busiest_of(cores[0], WEIGHTS) if many else work.busiest(cores, WEIGHTS)))
 
 
 def _cut(work: Work, items: Number) -> list[tuple[Number, Number]]:
@@ -69,10 +74,11 @@ def _cut(work: Work, items: Number) -> list[tuple[Number, Number]]:
 class _Item:
     """One group in one band of rows, and what the first and last band have less: rows of the input and the output.
 
-    columns of the input, width of the output, fast: 1 when outputs (of the last band:
-    last_fast) are made in strips of four, words of a kernel, shifted: 1 when rows do not begin in whole words,
-    border: words of padding, planes: words
-    of a core's.
+    columns of the input, width of the output, fast: 1 when outputs (of the last band: last_fast) are made in strips of
+    four, together: rows of a strip made at a time, words of a kernel, shifted: 1 when rows do not begin in whole words,
+    left: where the input's columns begin in a plane's row, border: words of padding, planes: words of a core's, others:
+    cores that work beside one, and wait for the same banks, luck: see _unlucky, narrow: whether outputs take the place
+    of their inputs.
     """
 
     bands: Number
@@ -93,6 +99,15 @@ class _Item:
     row_words: Number
     forms: tuple[float, float, float, float]
     planes: Number
+    narrow: Number
+    left: Number
+    together: int
+    others: Number
+    luck: Number
+
+    def split_at(self, column: Number) -> Number:
+        """1 where a word that begins with the input's `column` lies across two of a plane's."""
+        return where((self.left + column) % 4 != 0, 1, 0)
 
 
 def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
@@ -109,6 +124,9 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
     fast = 0 * w if least_rows is None else where((rows >= least_rows) & wide, 1, 0)
     last_fast = 0 * w if least_rows is None else where((rows - less >= least_rows) & wide, 1, 0)
     row_words = ((most(w, 4) - 1) * sw + _lead(window) + -(-kw // 4) * 4 + 3) // 4
+    left = least(work.pad[1] + where(work.pad[1] % 2 == 1, _lead(window), 0), 4 * row_words)
+    items = -(-work.out[2] // GROUP) * bands
+    full = items % work.cores == 0  # else only some cores have most of them
     return _Item(
         bands=bands,
         rows=rows,
@@ -125,33 +143,45 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
         words=kh * -(-kw // 4),
         forms=form_shares(layer.form),
         planes=4 * plane_rows * row_words,
-        border=4 * plane_rows * (row_words - w_in // 4),
+        border=4 * plane_rows * (-(-left // 4) + row_words - least(left + w_in, 4 * row_words) // 4),
         plane_rows=plane_rows,
         row_words=row_words,
+        narrow=(w < 4) & (kh == 3),
+        others=least(items, work.cores) - 1,
+        luck=0.0 * items if work.even else MOST_OF_TWO * np.log2(where(full, work.cores, items % work.cores)),
+        together=4 if variant(layer) == "5x5" else 1,
+        left=left,
     )
 
 
 def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number) -> tuple[Number, ...]:
-    """Counts of a core: items, bands, rows and blocks taken apart, bytes, channels, strips and rows of them, ..."""
+    """Counts of a core: items, bands, rows and blocks taken apart, pixels, bytes, channels, strips, rows, ..."""
     items, bands = end - start, item.bands
     full = items - partial
-    strip = item.width < 4
-    entered = where((bands == 1) & (not strip if isinstance(strip, bool) else ~strip), where(items > 0, 1, 0), items)
+    # Narrow outputs take their inputs' place: padding is written anew for each item.
+    entered = where(item.narrow | (bands > 1), items, where(items > 0, 1, 0))
     lasts, firsts = end // bands - start // bands, -(-end // bands) - -(-start // bands)
     some = most(items, 1)
     rows_in = (items * item.rows_in - firsts * item.first_less_in - lasts * item.last_less_in) / some
     quick = where(item.columns >= 4, full, 0)
-    by_bytes = (full - quick) * GROUP + partial * rest
     channels = full * GROUP + partial * rest
     odd = item.columns % 4 != 0
-    narrow, mul15, wide, exact = item.forms
+    narrow, mul15, wide, exact = _unlucky(item.forms, channels, item.luck)
     # Rows of all items in the fast and the slow way, channels of the mean item.
     each, last_rows = channels / some, item.rows - item.less
     quick_rows = (items - lasts) * item.rows * item.fast + lasts * last_rows * item.last_fast
     slow_rows = (items - lasts) * item.rows + lasts * last_rows - quick_rows
+    outputs = each * item.width * (slow_rows + quick_rows)
+    if item.together > 1:  # the last rows overlap those before
+        whole, last = -(-item.rows // item.together), -(-last_rows // item.together)
+        quick_rows = item.together * ((items - lasts) * whole * item.fast + lasts * last * item.last_fast)
     across = each * -(-item.width // 4)
     strips = across * ((items - lasts) * item.fast + lasts * item.last_fast)
-    slow, outputs = each * item.width * slow_rows, each * item.width * (slow_rows + quick_rows)
+    slow = each * item.width * slow_rows
+    # Words of padding: beside the input, and above and below it.
+    sides = item.border * where(items > 0, 1, 0)
+    ends = entered * 4 * most(item.plane_rows - rows_in, 0) * item.row_words
+    filled = where(item.narrow, items * item.planes, sides + ends)
     any_way = slow + (outputs - slow) * exact
     return (
         items,
@@ -159,7 +189,8 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
         quick * rows_in * (1 + odd),
         quick * rows_in * (item.columns // 4 + odd),
         where(rest != 0, quick * rows_in * (item.columns // 4 + odd), 0),
-        by_bytes * rows_in * item.columns,
+        (full - quick) * rows_in * item.columns,
+        partial * rest * rows_in * item.columns,
         channels,
         # Channels of one form in a row share a call; a form is followed by the other one as often as they are mixed.
         items * (1 + 6 * (narrow * mul15 + narrow * wide + mul15 * wide)),
@@ -168,17 +199,30 @@ def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number
         across * quick_rows * mul15,
         across * quick_rows * wide,
         across * quick_rows * item.shifted,
-        where(strip, outputs - slow, 0),
+        where(item.narrow, outputs, 0),
         slow * narrow,
         slow * mul15,
         slow * wide + outputs * exact,
         any_way * item.columns_of_words,
         any_way * item.words,
-        # Words of padding: beside the input, and above and below it.
-        item.border * where(strip, items, where(items > 0, 1, 0))
-        + entered * 4 * most(item.plane_rows - rows_in, 0) * item.row_words,
+        filled,
+        quick * rows_in * (item.columns // 4 * item.split_at(0) + odd * item.split_at(item.columns)),
         *((across * quick_rows + quick * rows_in * (item.columns // 4)) * b for b in same_bank(item.planes)[:2]),
+        *(n * item.others for n in (quick * rows_in * (item.columns // 4 + odd), filled)),
     )
+
+
+def _unlucky(forms: tuple[float, float, float, float], channels: Number, luck: Number) -> tuple[Number, ...]:
+    """Shares of the forms among the channels of the core that has most slow ones: which those are, weights decide.
+
+    The largest of several binomial counts, about `luck` standard deviations above the mean.
+    """
+    narrow, *slow = forms
+    share = 1 - narrow
+    if not 0 < share < 1:
+        return forms
+    most_slow = least(share + luck * np.sqrt(share * narrow / most(channels, 1)), 1.0)
+    return (1 - most_slow, *(most_slow * (s / share) for s in slow))
 
 
 def _band_rows(layer: LayerPlan, work: Work) -> Number:

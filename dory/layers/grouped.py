@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from dory.graph.types import IntArray, Shape
@@ -50,8 +51,7 @@ class GroupedConv(Layer[ConvAttrs]):
         taps = x.window.kernel[0] * x.window.kernel[1]
         outputs = work.share(work.pixels * work.out[2])
         inside = outputs * work.taps / work.pixels
-        bytes_each = layer.weights.kernel_group_bytes - 12 if layer.weights else 0
-        per_tap = bytes_each / taps
+        per_tap = layer.macs / prod(layer.output.shape) / taps  # weights are rounded up to whole words
         return (
             1.0,
             outputs,

@@ -10,7 +10,7 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape, Window
 from dory.layers.base import Access, Geometry, Layer
-from dory.layers.cost import Number, Work, clamp, where
+from dory.layers.cost import Number, Work, clamp, short, where
 from dory.plan import LayerPlan
 
 
@@ -50,7 +50,7 @@ class Pad(Layer[PadAttrs]):
         return {"value": attrs.value}
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[float, ...]:
-        """Pixels inside with the bytes copied, and outside with the bytes filled."""
+        """Pixels inside with the bytes copied, outside with the bytes filled, and divisions of all by the width."""
         h_in, w_in, c = work.inputs[0]
         width = work.out[1]
 
@@ -66,5 +66,6 @@ class Pad(Layer[PadAttrs]):
             copied = inside(end) - inside(start)
             filled = end - start - copied
             whole = where(rest == 0, copied * words, 0)
-            rows.append((copied, whole, copied * words - whole, copied * rest, filled, filled * c))
-        return (1.0, *work.busiest(rows, (100, 14, 15, 11, 78, 5)))
+            divided = (end - start) * short(width)
+            rows.append((copied, whole, copied * words - whole, copied * rest, filled, filled * c, divided))
+        return (1.0, *work.busiest(rows, (100, 9, 9, 7, 50, 5, 3)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from dory.graph.types import IntArray, Shape, Window, clip
 from dory.layers.base import Access, Geometry, Layer, PackedWeights
-from dory.layers.cost import Number, Work, most, where
+from dory.layers.cost import Number, Work, misaligned, most, same_bank, where
 from dory.layers.window import out_hw, taps
 from dory.plan import LayerPlan
 
@@ -66,12 +66,17 @@ class MaxPool(Layer[MaxPoolAttrs]):
         return {"lo": attrs.lo, "hi": attrs.hi}
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
-        """Pixels and words of 2x2 windows; of others pixels, words with their rows and taps, and single channels."""
+        """Rows, pixels and words of 2x2 windows; of others pixels, words with their rows and taps, single channels.
+
+        Pixels of 16 words of channels begin in one bank: so do the inputs of a window, and those of all cores.
+        """
         window, c = layer.inputs[0].window, work.out[2]
         few = work.pixels < 2 * work.cores
         inside = (work.pad[0] == 0) & (work.pad[1] == 0) & (work.taps == 4 * work.pixels) & (c % 4 == 0)
         by_twos = window.kernel == (2, 2) and window.dilation == (1, 1)
         columns = work.taps / most(work.tap_rows * work.out[1], 1)
+        across, (one, half, _) = misaligned(c), same_bank(c // 4)
+        two = one + half  # neighbours in a row are half as far apart as those below each other
         cores = []
         for pixels, words in zip(work.shares(work.pixels), work.shares(-(-c // 4)), strict=True):
             start, end = where(few, 0, pixels[0]), where(few, work.pixels, pixels[1])
@@ -81,19 +86,26 @@ class MaxPool(Layer[MaxPoolAttrs]):
             plain = where(by_twos & inside & (work.pixels >= 2 * work.cores), end - start, 0)
             other = end - start - plain
             rows = work.rows_inside(window, start, end)
+            lines = where(plain > 0, (end - 1) // work.out[1] - start // work.out[1] + 1, 0)
+            taps = other * full * rows * columns
             cores.append(
                 (
+                    where(plain > 0, 1, 0),
+                    lines,
                     plain,
                     plain * full,
+                    plain * full * two,
                     other,
                     other * full,
                     other * full * rows,
-                    other * full * rows * columns,
+                    taps,
+                    taps * one,
+                    taps * across,
                     other * single,
                     other * single * rows * columns,
                 )
             )
-        return (1.0, *work.busiest(cores, (20, 12, 100, 13, 7, 3, 14, 11)))
+        return (1.0, *work.busiest(cores, (40, 50, 5, 8, 1, 105, 8, 8, 3, 0, 2, 26, 10)))
 
 
 class AvgPool(Layer[AvgPoolAttrs]):
@@ -129,9 +141,9 @@ class AvgPool(Layer[AvgPoolAttrs]):
         return {"avg": attrs}
 
     def cost_features(self, layer: LayerPlan, work: Work) -> tuple[Number, ...]:
-        """Pixels, words with their columns of places and taps, and single channels."""
+        """Pixels, words with their columns of places and taps (across two words of memory), and single channels."""
         c, window = work.out[2], layer.inputs[0].window
-        words = -(-c // 4)
+        words, across = -(-c // 4), misaligned(c)
         columns = work.taps / most(work.tap_rows * work.out[1], 1)
         cores = []
         for start, end in work.shares(work.pixels * words):
@@ -141,5 +153,6 @@ class AvgPool(Layer[AvgPoolAttrs]):
             rows = work.rows_inside(window, start // words, -(-end // words))
             runs = where(columns == work.inputs[0][1], 1, rows)
             taps = rows * columns
-            cores.append((pixels, full, full * runs, full * taps, singles * (c % 4), singles * (c % 4) * taps))
-        return (1.0, *work.busiest(cores, (190, 270, 14, 6, 86, 7)))
+            single = singles * (c % 4)
+            cores.append((pixels, full, full * runs, full * taps, full * taps * across, single, single * taps))
+        return (1.0, *work.busiest(cores, (175, 257, 21, 6, 2, 84, 7)))

@@ -119,6 +119,12 @@ def _lut(b: QdqBuilder, rng: Rng, name: str) -> Activation:
     return b.function(x, "Sigmoid")
 
 
+def _lut_of_relu(b: QdqBuilder, rng: Rng, name: str) -> Activation:
+    """Many equal values, too few for a table of each core's own."""
+    x = b.conv(_map(b, rng, name, most=3 * 1024), _pick(rng, (4, 5, 7, 8, 11, 16)), 1, act="relu")
+    return b.function(x, "Sigmoid")
+
+
 def _softmax(b: QdqBuilder, rng: Rng, name: str) -> Activation:
     return b.softmax(_map(b, rng, name, most=6 * 1024, channels=_pick(rng, (2, 3, 5, 10, 12, 21, 64, 100))))
 
@@ -216,6 +222,7 @@ RARE: Mapping[str, Callable[[QdqBuilder, Rng, str], Activation]] = MappingProxyT
         "conv_of_one": _conv_of_one,
         "conv_three": _conv_three,
         "maxpool_two": _maxpool_two,
+        "lut_of_relu": _lut_of_relu,
         "pointwise_deep": _pointwise_deep,
         "depthwise_wide": _depthwise_wide,
         "depthwise_large": _depthwise_large,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
@@ -12,6 +13,8 @@ from dory.layers import LAYERS
 from dory.layers.conv import DEEP_KERNEL
 from dory.sim.iss.params import IssParams
 from dory.sim.model import coefficients as model
+from dory.testing.networks import NETWORKS
+from tests.model.plans import plan_of
 
 
 def test_no_kernel_has_changed_since_the_calibration() -> None:
@@ -53,3 +56,10 @@ def test_every_target_is_calibrated(name: str) -> None:
     kernels = {x.kernel for x in LAYERS.values()}
     assert {k.split("/")[0] for k in found.kernels} == kernels | {DEEP_KERNEL, model.REPACK}
     assert {"loop", "network", *LAYERS, *(x.kernel for x in LAYERS.values())} <= set(found.lines)
+
+
+def test_a_layer_that_stores_nothing_has_no_call_for_it() -> None:
+    layer = plan_of(NETWORKS["two_output_net"].build(), targets.load("gap8")).layers[0]
+    p, found = IssParams.of(targets.load("gap8")), model.shipped()
+    stored, kept = (found.costs(replace(layer, stored=x), p) for x in (True, False))
+    assert stored.tail == round(found.loop.y) > 0 and kept == replace(stored, tail=0)

@@ -78,19 +78,20 @@ class KernelCost:
 class LoopTable:
     """Cycles of core 0 outside kernels and waits.
 
-    layer, tile: by operator, of each layer and each tile. x, w: of each load. step: all of that of a step where input
-    channels come in steps. operand_*: what every input after the first adds to a layer, a tile, a load. command: of
-    each DMA command, its issue excepted. block: of each stripe or part. ram: of each call that starts a HyperRAM
-    transfer, its issue excepted. gap: between two layers. busy: accesses to L2 a tile that may find the DMA busy.
+    layer, tile: by operator, of each layer and each tile. x, w: of each load; y: of each store. step: all of that of a
+    step where input channels come in steps. operand_*: what every input after the first adds to a layer, to a load (if
+    it is loaded itself). command: of each DMA command, its issue excepted. block: of each stripe or part. ram: of each
+    call that starts a HyperRAM transfer, its issue excepted. gap: between two layers. busy: accesses to L2 a tile that
+    may find the DMA busy.
     """
 
     layer: Mapping[str, float]
     tile: Mapping[str, float]
     x: float
     w: float
+    y: float
     step: float
     operand_layer: float
-    operand_tile: float
     operand_load: float
     command: float
     block: float
@@ -127,16 +128,19 @@ class Coefficients:
 
     def costs(self, layer: LayerPlan, p: IssParams) -> LoopCosts:
         """The loop over a layer's tiles."""
-        loop, more = self.loop, len(layer.inputs) - 1
-        per_tile = round(loop.step if layer.depth else loop.tile[layer.op] + more * loop.operand_tile)
-        loaded = not layer.depth and not all(x.kept for x in layer.inputs)
-        tail = per_tile // 4  # the store
+        loop, loaded = self.loop, 0 if layer.depth else sum(not x.kept for x in layer.inputs)
+        per_tile = round(loop.step if layer.depth else loop.tile[layer.op])
         head = per_tile // 2  # arguments
+        if layer.depth:
+            tail = per_tile // 4
+            per_tile -= tail
+        else:
+            tail = round(loop.y) if layer.stored else 0
         return LoopCosts(
             head,
-            per_tile - head - tail + p.fork_start + p.fork_join,
+            per_tile - head + p.fork_start + p.fork_join,
             tail,
-            round(loop.x + more * loop.operand_load) if loaded else 0,
+            round(loop.x + (loaded - 1) * loop.operand_load) if loaded else 0,
             0 if layer.depth else round(loop.w),
             round(loop.command),
             loop.busy,
