@@ -62,6 +62,7 @@ RESCALED = ("conv", "pointwise", "depthwise", "linear")  # kernels with several 
 QUIET, BUSY = "gap8", "gap8-gvsoc"  # targets
 ACCESSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 CODE_NETWORKS = 4
+WARM = (0.0, 1.0)
 LEAST_LOOP = 50.0  # cycles of core 0 that every layer takes beside its kernels and waits
 BARRIERS = 60.0  # cycles of the barriers and calls around a kernel whose operands are unpacked
 EVENTS = ("x", "w", "y", "step", "operand_layer", "operand_load", "command", "block", "ram")
@@ -231,14 +232,14 @@ def calibrate(layers: int) -> dict[str, Any]:
         team[cores] = fit_team(gather(some, p, lines), kernels)
     for name, entry in kernels.items():
         entry["team"] = {str(n): team[n].get(name, 1.0) for n in team}
-        entry["small_cache"] = 1.0
+        entry["small_cache"] = WARM
     found: dict[str, Any] = {"core_timing": model.core_timing(p), "lines": lines, "kernels": kernels}
     found["loop"] = settle(runs, p, found)
     quarter = max(layers // 4, 2)
     disturbed, q = [*all_samples(busy, quarter), *integer_samples(busy, quarter)], IssParams.of(busy)
     small = fit_cache(gather(disturbed, q, lines), kernels)
     for name, entry in kernels.items():
-        entry["small_cache"] = small.get(name, 1.0)
+        entry["small_cache"] = small.get(name, WARM)
     tried = {n: mean_error(disturbed, q, {**found, "loop": {**found["loop"], "busy": n}}) for n in ACCESSES}
     best = min(tried, key=lambda n: tried[n])
     found["loop"].update({"busy": best, "mean_error_busy": tried[best]})

@@ -142,12 +142,17 @@ def fit_team(rows: Mapping[str, Rows], kernels: Mapping[str, Mapping[str, Any]])
     return out
 
 
-def fit_cache(rows: Mapping[str, Rows], kernels: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Measured over predicted cycles where the cache is small, per code path, of tiles that are not a layer's first."""
+def fit_cache(rows: Mapping[str, Rows], kernels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+    """What a small cache costs, per code path: cycles a tile and a factor, of tiles that are not a layer's first."""
     out = {}
     for key, r in rows.items():
         warm = np.asarray(r.cold) == 0
         if key in kernels and warm.sum() >= 5:
-            predicted = np.asarray(r.features) @ kernels[key]["coefficients"]
-            out[key] = round(max(float(np.median(np.asarray(r.cycles)[warm] / predicted[warm])), 1.0), 4)
+            predicted = (np.asarray(r.features) @ kernels[key]["coefficients"])[warm]
+            measured = np.asarray(r.cycles, float)[warm]
+            w = np.sqrt(np.asarray(r.weights, float)[warm]) / measured
+            scale = np.array([1.0, predicted.mean()])
+            a = np.stack([np.ones_like(predicted), predicted], axis=1) / scale
+            found = nnls(a * w[:, None], (measured - predicted) * w)[0] / scale
+            out[key] = (round(float(found[0]), 1), round(1 + float(found[1]), 4))
     return out

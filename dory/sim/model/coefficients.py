@@ -62,16 +62,23 @@ CORE_KEYS = (
 
 @dataclass(frozen=True)
 class KernelCost:
-    """Cycles = sum(coefficients * features), times the factors of the team and of a cache too small for the code."""
+    """Cycles = sum(coefficients * features), times the factor of the team.
+
+    small_cache: where the cache is too small for the code, cycles for lines that every tile fetches anew, and a factor
+    for those that loops do.
+    """
 
     coefficients: tuple[float, ...]
     team: Mapping[int, float]
-    small_cache: float
+    small_cache: tuple[float, float]
 
     def cycles(self, features: Sequence[Number], cores: int, cache: int = 0) -> Number:
         """Of one tile, warm; `cache` bytes of it (0: enough)."""
-        factor = _nearest(self.team, cores) * (self.small_cache if 0 < cache <= SMALL_CACHE else 1.0)
-        return sum(a * b for a, b in zip(self.coefficients, features, strict=True)) * factor
+        cycles = sum(a * b for a, b in zip(self.coefficients, features, strict=True)) * _nearest(self.team, cores)
+        if not 0 < cache <= SMALL_CACHE:
+            return cycles
+        fetched, factor = self.small_cache
+        return cycles * factor + fetched
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ def shipped() -> Coefficients:
 def decode(entry: Mapping[str, Any]) -> Coefficients:
     """From the file's JSON."""
     kernels = {
-        k: KernelCost(tuple(v["coefficients"]), {int(n): f for n, f in v["team"].items()}, v["small_cache"])
+        k: KernelCost(tuple(v["coefficients"]), {int(n): f for n, f in v["team"].items()}, tuple(v["small_cache"]))
         for k, v in entry["kernels"].items()
     }
     loop = {f.name: entry["loop"][f.name] for f in fields(LoopTable)}
