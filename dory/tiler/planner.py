@@ -97,6 +97,7 @@ def make_plan(
     memories = list(layout.layers)
     if not chooser:
         tiles = _within_stripes(every, tiles, memories, layout, target)
+        tiles = _with_parts(every, tiles, layout, target)
         tiles = keep(graph, every, tiles, layout.choice, IssParams.of(target))
     return _assemble(lowered, target, tiles, memories, layout, code)
 
@@ -115,6 +116,19 @@ def _within_stripes(
     found = dict(zip(high, lower_ones, strict=True))
     # The same kernel as before: its code is counted.
     return [found[i] if i in found and (found[i].depth > 0) == (t.depth > 0) else t for i, t in enumerate(tiles)]
+
+
+def _with_parts(every: list[LayerSpace], tiles: list[Tile], layout: Layout, target: Target) -> list[Tile]:
+    """The tiles, where weights that come in parts pass once: tiles that want them again and again give way."""
+    parted = [
+        i
+        for i, (tile, option) in enumerate(zip(tiles, layout.choice.weights, strict=True))
+        if tile.inputs_outer and option and option.parts > 1
+    ]
+    found = cheapest([replace(every[i], in_parts=True) for i in parted], IssParams.of(target))
+    # The same kernel as before: its code is counted.
+    better = {i: t for i, t in zip(parted, found, strict=True) if (t.depth > 0) == (tiles[i].depth > 0)}
+    return [better.get(i, t) for i, t in enumerate(tiles)]
 
 
 def _single(tile: Tile) -> bool:

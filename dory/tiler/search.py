@@ -138,7 +138,7 @@ class Timer:
         """(cycles that the tiling takes at least, tile, inputs_outer), sorted; both orders where they differ."""
         sums = self.tables.sums(tilings)
         by_weights, by_inputs = self.order_bounds(sums, False), self.order_bounds(sums, True)
-        both = (sums.spatial > 1) & (sums.tiles > sums.spatial)
+        both = (sums.spatial > 1) & (sums.tiles > sums.spatial) & (not self.space.in_parts)
         out = list(zip(by_weights.tolist(), tilings, (False,) * len(tilings), strict=True))
         out += [(b, t, True) for b, t, two in zip(by_inputs.tolist(), tilings, both.tolist(), strict=True) if two]
         return sorted(out)
@@ -260,7 +260,7 @@ def with_single_buffers(timer: Timer, found: Found | None) -> Found | None:
     if not tiles:
         return found
     sums, trials, order = timer.tables.sums(tiles), 0, []
-    for single, outer in product(SINGLE, (False, True)):
+    for single, outer in product(SINGLE, (False,) if space.in_parts else (False, True)):
         bounds = timer.order_bounds(sums, outer, single)
         order += [(int(bounds[i]), tiles[i], outer, single) for i in np.flatnonzero(bounds < best)]
     spaces = {single: replace(space, single=single) for single in SINGLE}

@@ -37,7 +37,8 @@ class LayerSpace:
 
     rows: most rows of a tile, where the layer runs in stripes (0: any). bits: of the inputs' elements and the output's,
     where they are not bytes. padded: the kernel copies tiles with their padding. single: of "x" (the inputs), "w" and
-    "y", those that have one buffer however often they are loaded or stored.
+    "y", those that have one buffer however often they are loaded or stored. in_parts: weights come to L2 in parts, each
+    once, so that channels are the outer loop.
     """
 
     node: Node
@@ -49,6 +50,7 @@ class LayerSpace:
     bits: tuple[int, ...] = ()
     padded: bool = False
     single: str = ""
+    in_parts: bool = False
 
     @property
     def attrs(self) -> Any:
@@ -169,7 +171,7 @@ class LayerSpace:
         w = p.weights
         packed = (w.group, w.group_bytes, w.bytes, w.bits, w.unit) if w else ()
         g = self.geometry
-        cut = (g.c_step, g.split_w, g.split_c, self.rows)
+        cut = (g.c_step, g.split_w, g.split_c, self.rows, self.in_parts)
         y = (p.output.shape, p.output.bits)
         return (p.op, p.form, operands, y, packed, cut, self.fixed_scratch, self.planes, self.cores)
 
