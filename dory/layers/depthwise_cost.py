@@ -275,13 +275,14 @@ def bands_of_many(window: Window, tiles: np.ndarray, cores: int, turned: bool = 
     row = -(-((np.maximum(w, STRIP) - 1) * across + scratch.span[1]) // 4) * 4
     room = np.minimum((h - 1) * stride + kernel, np.maximum(kernel, scratch.limit // (scratch.unit * row)))
     groups, blocks, strips = -(-c // GROUP), -(-across * w // 4), 4 * -(-w // 4)
-    best = np.full(h.shape, np.inf)
-    for bands in range(1, int(h.max()) + 1):
-        rows = -(-h // bands)
-        inputs = (rows - 1) * stride + kernel
-        work = inputs * (22 * blocks + 6) + strips * (rows * (kernel * kernel + 22) + 45)
-        cost = -(-groups * bands // cores) * (work + 300)
-        # As many bands as rows make, and none that no longer gives the team anything.
-        better = (cost < best) & (inputs <= room) & (-(-h // rows) == bands)
-        best, found = np.where(better, cost, best), np.where(better, rows, found)
+    # As many bands as rows make, and none that no longer gives the team anything.
+    bands = np.arange(1, int(h.max(initial=0)) + 1)[:, None]
+    rows = -(-h // bands)
+    inputs = (rows - 1) * stride + kernel
+    fits = (inputs <= room) & (-(-h // rows) == bands)
+    work = inputs * (22 * blocks + 6) + strips * (rows * (kernel * kernel + 22) + 45)
+    cost = np.where(fits, -(-groups * bands // cores) * (work + 300), np.inf)
+    if len(bands):
+        best = cost.argmin(axis=0), np.arange(len(h))
+        found = np.where(np.isfinite(cost[best]), rows[best], 0)
     return np.asarray(found)
