@@ -7,10 +7,12 @@ ways stay; a refill in one of the other sets evicts each of its lines with the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp
+from math import comb
 
 from dory.sim.iss.params import IssParams
 
+RUNS = 0.6
+"""Share of a program's lines of code that run."""
 Code = Mapping[str, float]
 """Pieces of code by name, with the number of lines of each that run."""
 
@@ -41,11 +43,13 @@ def missed_lines(p: IssParams, layers: Sequence[Code]) -> list[dict[str, float]]
 
 
 def _crowded(mean: float, ways: int) -> tuple[float, float]:
-    """Share of the sets that hold more lines than ways, and of the lines in them; `mean` lines a set (Poisson)."""
-    few = few_lines = 0.0
-    probability = exp(-mean)
-    for n in range(ways + 1):
-        few += probability
-        few_lines += n * probability
-        probability *= mean / (n + 1)
-    return max(1 - few, 0.0), max(1 - few_lines / mean, 0.0) if mean else 0.0
+    """Share of the sets that hold more lines than ways, and of the lines in them; `mean` lines a set.
+
+    Code is contiguous, and of its lines some do not run: a set has a binomial number of those that do.
+    """
+    if mean == 0:
+        return 0.0, 0.0
+    n = max(round(mean / RUNS), 1)
+    p = min(mean / n, 1.0)
+    few = [comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(min(ways, n) + 1)]
+    return max(1 - sum(few), 0.0), max(1 - sum(k * f for k, f in enumerate(few)) / mean, 0.0)
