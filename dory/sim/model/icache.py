@@ -1,7 +1,7 @@
 """What the shared instruction cache has lost of a layer's code since it ran last, in expectation.
 
-Replacement is random. Lines are taken to be spread over the sets at random: those in sets that hold no more lines than
-ways stay; a refill in one of the other sets evicts each of its lines with the same probability.
+Replacement is random. Lines that run are taken to be a random part of contiguous code: those in sets that hold no more
+lines than ways stay; a refill in one of the other sets evicts each of its lines with the same probability.
 """
 
 from __future__ import annotations
