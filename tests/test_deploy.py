@@ -114,7 +114,7 @@ def test_verify_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 FAULTS = {
     "a wrong kernel": ("kernels/dory_add.c", "a->bias", "(a->bias ^ 4096)"),
-    "a missing wait": ("runtime/dory_engine.c", "    drt_dma_wait(&s.x_job[xi]);\n", ""),
+    "a missing wait": ("runtime/dory_engine.c", "    drt_dma_wait(&s.x_job[s.xi]);\n", ""),
     "an overrun": ("kernels/dory_conv.c", "plain_pixel(a, p / a->w_out", "plain_pixel(a, 1 + p / a->w_out"),
     "a wrong halo": ("runtime/dory_tile.h", "- pad + span;", "- pad + span - (span > 1);"),
 }

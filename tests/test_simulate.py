@@ -118,7 +118,7 @@ def test_the_board_gets_the_same_sources(tmp_path: Path) -> None:
 
 
 FAULTS = {
-    "missing wait": ("runtime/dory_engine.c", "    drt_dma_wait(&s.x_job[xi]);\n", "", "not yet waited for"),
+    "missing wait": ("runtime/dory_engine.c", "    drt_dma_wait(&s.x_job[s.xi]);\n", "", "not yet waited for"),
     "overrun": ("kernels/dory_add.c", "*y = a->y + from;", "*y = a->y + from + 40;", "belongs to nothing alive"),
     "endless loop": ("runtime/dory_engine.c", "} while (changed);", "} while (true);", "layer"),
     "wrong result": ("kernels/dory_add.c", "a->bias", "(a->bias ^ 4096)", "differs from the reference"),
