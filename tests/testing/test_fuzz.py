@@ -20,9 +20,11 @@ from dory.errors import CheckError, PlanError, UserError
 from dory.layers import LAYERS
 from dory.plan import Plan
 from dory.sim.application import COMPILER
+from dory.targets import load
 from dory.testing import fuzz as engine
 from dory.testing.fuzz import Case, Options, Result, check_case, fuzz, load_case, save_case
 from dory.testing.layer_strategies import Deployment, LayerSpec, build_layers, deployments, layer_networks, limits
+from dory.tiler.planner import Lowered, spaces
 from tests.testing.plan_mutants import with_l1
 
 MANY_LAYERS = st.builds(
@@ -63,27 +65,21 @@ def test_sim_level(tmp_path: Path) -> None:
     assert run("sim", 9, 12, tmp_path).layers >= 24
 
 
-@settings(max_examples=160, database=None, derandomize=True)
-@given(deployments())
-def draw_plans(seen: Counter[str], drawn: Deployment) -> None:
+def lowered(drawn: Deployment) -> Lowered:
     path = Path(os.environ["PYTEST_FUZZ_DIR"]) / "net.onnx"
     path.write_bytes(drawn.network.model.SerializeToString())
-    lowered = engine.lower(engine.frontend.load(path))
-    try:
-        plan, _ = engine.plan_within(lowered, drawn.limits)
-    except PlanError:
-        return
-    seen["fewer cores"] += plan.cores < 8
-    seen["several outputs"] += len(plan.outputs) > 1
-    for layer in plan.layers:
-        window = layer.inputs[0].window
-        h, w, c = layer.output.shape
-        seen[layer.op] += 1
-        seen["many tiles"] += len([n for n in layer.tiles if n > 1]) > 1
-        seen["stripes"] += layer.stripes > 1
-        seen["parts"] += bool(layer.weights and layer.weights.part_channels < c)
-        seen["streamed"] += bool(layer.weights and layer.weights.mode == "streamed")
-        seen["1x1 map"] += layer.inputs[0].shape[:2] == (1, 1)
+    return engine.lower(engine.frontend.load(path))
+
+
+@settings(max_examples=400, database=None, derandomize=True)
+@given(deployments())
+def draw_layers(seen: Counter[str], drawn: Deployment) -> None:
+    for space in spaces(lowered(drawn), load("gap8")):
+        geometry = space.geometry
+        window = geometry.inputs[0].window
+        h, w, c = geometry.out
+        seen[space.node.op] += 1
+        seen["1x1 map"] += geometry.inputs[0].shape[:2] == (1, 1)
         seen["one column"] += w == 1 < h
         seen["odd channels"] += c % 2 == 1
         seen["stride above kernel"] += any(s > k for s, k in zip(window.stride, window.kernel, strict=True))
@@ -92,12 +88,31 @@ def draw_plans(seen: Counter[str], drawn: Deployment) -> None:
         seen["not square"] += window.kernel[0] != window.kernel[1] and window.stride[0] != window.stride[1]
 
 
-def test_rare_shapes_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(max_examples=80, database=None, derandomize=True)
+@given(deployments())
+def draw_plans(seen: Counter[str], drawn: Deployment) -> None:
+    try:
+        plan, _ = engine.plan_within(lowered(drawn), drawn.limits)
+    except PlanError:
+        return
+    seen["fewer cores"] += plan.cores < 8
+    seen["several outputs"] += len(plan.outputs) > 1
+    for layer in plan.layers:
+        seen["many tiles"] += len([n for n in layer.tiles if n > 1]) > 1
+        seen["stripes"] += layer.stripes > 1
+        seen["single buffers"] += any(layer.single)
+        seen["parts"] += bool(layer.weights and layer.weights.part_channels < layer.output.shape[2])
+        seen["streamed"] += bool(layer.weights and layer.weights.mode == "streamed")
+
+
+@pytest.mark.parametrize("draw", [draw_layers, draw_plans])
+def test_rare_cases_are_drawn(draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_FUZZ_DIR", str(tmp_path))
     seen: Counter[str] = Counter()
-    draw_plans(seen)
-    expected = {*seen, *LAYERS} - {"linear32"}  # only files of integers have 32-bit outputs
-    assert not [k for k in expected if seen[k] < 3], seen
+    draw(seen)
+    if draw is draw_layers:
+        seen.update(dict.fromkeys({*LAYERS} - {"linear32"}, 0))  # only files of integers have 32-bit outputs
+    assert not [k for k in seen if seen[k] < 3], seen
 
 
 # Seeded faults
