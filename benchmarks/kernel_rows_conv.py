@@ -11,7 +11,7 @@ from kernel_rows import Row, as_bytes, packed, requant_for
 from dory.graph.types import IntArray, Requant, Window
 from dory.layers import LAYERS
 from dory.layers.base import TileShape
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.rescale import FORMS
 from dory.testing.kernel_runs import CORES, GUARD, L1_BYTES, STACKS, Job
 

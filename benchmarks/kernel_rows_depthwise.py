@@ -10,7 +10,7 @@ from kernel_rows import Row, as_bytes, packed, requant_for
 from dory.graph.types import Requant, Window
 from dory.layers import LAYERS
 from dory.layers.base import TileShape
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.testing.kernel_runs import CORES, Job
 
 

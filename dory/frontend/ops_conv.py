@@ -15,7 +15,7 @@ from dory.frontend.values import Array, Const, QConst, Quant, Real, Target, Valu
 from dory.frontend.wide import parts_of, repeat, split
 from dory.frontend.windows import window_of
 from dory.graph.types import IntArray, Shape, Window
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.linear import LinearAttrs
 
 Gains = NDArray[np.float64]

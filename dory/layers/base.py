@@ -195,6 +195,10 @@ class Layer(ABC, Generic[A]):
         """The same layer in the way that its kernel is faster with."""
         return attrs
 
+    def lowered(self, attrs: A, shapes: Sequence[Shape]) -> tuple[str, Any]:
+        """The operator, and its attributes, that computes the same faster."""
+        return self.op, self.tuned(attrs, shapes)
+
     def code_bytes(self, attrs: Sequence[A]) -> int:
         """Bytes of L2 that the compiled kernel takes at most, for all layers of this operator in a network."""
         return self.code

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from dory.graph.types import IntArray, Requant, Shape, Window
+from dory.graph.types import IntArray, Shape
 from dory.layers import conv_cost
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, PlaneScratch, Steps, TileShape
+from dory.layers.convolution import ConvAttrs, conv_constants, conv_macs, conv_out_shape, conv_reference
 from dory.layers.cost import Number, Work
-from dory.layers.rescale import Rescale, channel_rescales, choose, pack_form
-from dory.layers.window import out_hw, taps
+from dory.layers.rescale import pack_form
+from dory.layers.single_pixel import as_linear
 from dory.plan import LayerPlan
 
 DEEP_KERNEL = "dory_conv_sums"
@@ -23,74 +23,6 @@ GROUP = 4  # output channels that share a group of packed weights
 FORM_CODE = 5632  # bytes of dory_conv_FORM.c
 FLAT_CHANNELS = 16  # at most so many input channels are gathered when they are no multiple of 4
 FLAT_K = 320  # at most so many products of an output are gathered when they are
-
-
-@dataclass(frozen=True, eq=False)
-class ConvAttrs:
-    """weights [Cout, KH, KW, Cin/groups] and bias [Cout] (input zero-point folded), integers.
-
-    Padding reads as pad_value, the input's zero-point. turned: the kernel takes rows for columns (depthwise only).
-    padded: it copies tiles with their padding first (not depthwise).
-    """
-
-    window: Window
-    weights: IntArray
-    bias: IntArray
-    requant: Requant
-    pad_value: int
-    groups: int = 1
-    turned: bool = False
-    padded: bool = False
-
-    @cached_property
-    def rescale(self) -> Rescale:
-        """The form of all channels together."""
-        return choose(self.weights, self.bias, self.requant)
-
-    @cached_property
-    def rescales(self) -> tuple[Rescale, ...]:
-        """The form of every channel by itself."""
-        return tuple(channel_rescales(self.weights, self.bias, self.requant))
-
-
-def conv_out_shape(attrs: ConvAttrs, shapes: Sequence[Shape]) -> Shape:
-    """Output (H, W, Cout) of any convolution."""
-    return (*out_hw(attrs.window, shapes[0], "convolution"), attrs.weights.shape[0])
-
-
-def conv_macs(attrs: ConvAttrs, shapes: Sequence[Shape]) -> int:
-    """Output elements times weights of one output channel."""
-    oh, ow, c = conv_out_shape(attrs, shapes)
-    return oh * ow * c * int(np.prod(attrs.weights.shape[1:]))
-
-
-def conv_constants(attrs: ConvAttrs) -> Mapping[str, Any]:
-    """Kernel arguments that all tiles share."""
-    return {
-        "pad_value": attrs.pad_value,
-        "requant": attrs.requant,
-        "groups": attrs.groups,
-        "turned": attrs.turned,
-    }
-
-
-def conv_reference(attrs: ConvAttrs, x: IntArray) -> IntArray:
-    """Exact integer convolution. The sums run in float64, which is exact: |acc| < 2**31 << 2**53."""
-    cout, cg = attrs.weights.shape[0], attrs.weights.shape[3]
-    oh, ow, _ = conv_out_shape(attrs, [(x.shape[0], x.shape[1], x.shape[2])])
-    per = cout // attrs.groups
-    w = attrs.weights.astype(np.float64)
-    acc = np.zeros((oh, ow, attrs.groups, per))
-    for ky, kx, view in taps(x.astype(np.float64), attrs.window, attrs.pad_value):
-        grouped = view.reshape(oh, ow, attrs.groups, cg)
-        wk = w[:, ky, kx].reshape(attrs.groups, per, cg)
-        if cg == 1:
-            acc += grouped * wk[:, :, 0]
-        elif attrs.groups == 1:
-            acc[:, :, 0] += grouped[:, :, 0] @ wk[0].T
-        else:
-            acc += np.einsum("hwgc,gpc->hwgp", grouped, wk)
-    return attrs.requant.apply(acc.reshape(oh, ow, cout).astype(np.int64) + attrs.bias)
 
 
 class Conv(Layer[ConvAttrs]):
@@ -113,6 +45,11 @@ class Conv(Layer[ConvAttrs]):
 
     def highest(self, attrs: ConvAttrs, inputs: Sequence[int]) -> int:
         return attrs.requant.hi
+
+    def lowered(self, attrs: ConvAttrs, shapes: Sequence[Shape]) -> tuple[str, Any]:
+        """A fully connected layer where there is one pixel: four pixels at a time would be three too many."""
+        linear = as_linear(attrs, shapes[0])
+        return ("linear", linear) if linear else super().lowered(attrs, shapes)
 
     def code_bytes(self, attrs: Sequence[ConvAttrs]) -> int:
         """The blocks of each form are apart."""

@@ -17,14 +17,8 @@ import numpy as np
 from dory.graph.types import IntArray, Shape
 from dory.layers import depthwise_cost
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, PlaneScratch, TileShape
-from dory.layers.conv import (
-    GROUP,
-    ConvAttrs,
-    conv_constants,
-    conv_macs,
-    conv_out_shape,
-    conv_reference,
-)
+from dory.layers.conv import GROUP
+from dory.layers.convolution import ConvAttrs, conv_constants, conv_macs, conv_out_shape, conv_reference
 from dory.layers.cost import Number, Work
 from dory.layers.depthwise_cost import band_rows, plane_scratch
 from dory.layers.rescale import FORMS, Rescale

@@ -8,7 +8,7 @@ from typing import Any
 
 from dory.graph.types import IntArray, Shape
 from dory.layers.base import Access, Geometry, Layer, PackedWeights, pack_groups
-from dory.layers.conv import ConvAttrs, conv_constants, conv_macs, conv_out_shape, conv_reference
+from dory.layers.convolution import ConvAttrs, conv_constants, conv_macs, conv_out_shape, conv_reference
 from dory.layers.cost import Work
 from dory.plan import LayerPlan
 

@@ -12,7 +12,7 @@ from dory.graph.types import U8, Graph, IntArray, IoLayout, Node, Requant, Shape
 from dory.layers import LAYERS
 from dory.layers.add import AddAttrs
 from dory.layers.concat import ConcatAttrs
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.linear import LinearAttrs
 from dory.layers.lut import LutAttrs
 from dory.layers.pad import PadAttrs

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dory.graph.types import Requant, Window
 from dory.layers import LAYERS, Layer
 from dory.layers.base import TileShape
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.linear import LinearAttrs
 from dory.layers.lut import STEP, LutAttrs
 from dory.layers.rescale import FORMS

@@ -22,7 +22,7 @@ from dory.layers import LAYERS, Layer
 from dory.layers.add import AddAttrs
 from dory.layers.base import TileShape
 from dory.layers.concat import ConcatAttrs
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.linear import LinearAttrs
 from dory.layers.linear32 import Linear32Attrs
 from dory.layers.lut import LutAttrs

@@ -11,7 +11,7 @@ import pytest
 from dory.graph.types import IntArray, Requant, Window
 from dory.layers import LAYERS
 from dory.layers.base import TileShape
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.rescale import FORMS
 from dory.testing.kernel_runs import Job, run
 

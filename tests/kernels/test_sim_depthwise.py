@@ -14,7 +14,7 @@ import pytest
 from dory.graph.types import IntArray, Requant, Window
 from dory.layers import LAYERS
 from dory.layers.base import TileShape
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.depthwise_cost import plane_scratch
 from dory.testing.kernel_runs import CORES, Job, run
 

@@ -12,7 +12,7 @@ from dory.graph.types import U8, Requant, Tensor, Window
 from dory.layers import LAYERS
 from dory.layers.add import add_attrs
 from dory.layers.concat import ConcatAttrs
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.linear import LinearAttrs
 from dory.layers.linear32 import Linear32Attrs, from_bytes
 from dory.layers.pad import PadAttrs

@@ -16,7 +16,7 @@ from dory.errors import PlanError
 from dory.graph.types import Node, Requant, Window
 from dory.layers import LAYERS
 from dory.layers.base import Access, Geometry, PackedWeights, PlaneScratch
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.linear import LinearAttrs
 from dory.layers.pool import MaxPoolAttrs
 from dory.plan import GUARD, guarded

@@ -14,7 +14,7 @@ from dory.frontend.onnx_file import NodeView
 from dory.frontend.values import Const, Ints, Target, Value, View
 from dory.graph.types import ACC_MAX, ACC_MIN, IntArray, Requant, Window
 from dory.layers.add import AddAttrs
-from dory.layers.conv import ConvAttrs
+from dory.layers.convolution import ConvAttrs
 from dory.layers.linear import LinearAttrs
 from dory.layers.linear32 import Linear32Attrs
 from dory.layers.lut import LutAttrs
