@@ -50,6 +50,8 @@ class LayerMemory:
     tile_c: int  # channels of a tile
     stripe_target: int = STRIPE_BYTES  # wanted size of one stripe buffer
     single: bool = False  # L1 has one buffer for the constants or the output: a part must not cut a tile
+    blocks: int = 1  # of pixels in a tile; with each group of channels a unit of work
+    cores: int = 8  # that share units out
 
     @property
     def weight_bytes(self) -> int:
@@ -63,8 +65,9 @@ class LayerMemory:
             return (None,)
         out: list[Streaming | None] = [None]
         channels_of_parts = {self.part_channels, self.geometry.out[2]}
-        if self.packed.group and self.packed.group_bytes > PART_BYTES // 2 and not self.single:
-            channels_of_parts.add(self.packed.group)
+        if self.packed.group and (self._cut or self.packed.group_bytes > PART_BYTES // 2) and not self.single:
+            most = max(min(self.tile_c, self.geometry.out[2]) // self.packed.group, 1)
+            channels_of_parts |= {self.packed.group << k for k in range(most.bit_length())}
         for channels in sorted(channels_of_parts):
             parts = ceil(self.geometry.out[2] / channels)
             size = self.packed.bytes_for(channels)
@@ -72,6 +75,20 @@ class LayerMemory:
             for slots in [1, *some] if parts > 1 and size > LARGE_PART else some:
                 out += [Streaming(channels, size, parts, slots, lead) for lead in LEADS]
         return tuple(out)
+
+    @property
+    def _cut(self) -> bool:
+        """Whether parts may be smaller than the weights of a tile."""
+        return self.packed is not None and self.packed.bytes_for(self.tile_c) > LARGE_TILE and not self.single
+
+    def cycles_in_parts(self, channels: int) -> int:
+        """`cycles` with parts of so many channels: where they cut tiles, some cores may have nothing to do."""
+        if channels >= self.tile_c or not (self.packed and self.packed.group):
+            return self.cycles
+        of_tile, of_part = (
+            ceil(self.blocks * ceil(c / self.packed.group) / self.cores) / c for c in (self.tile_c, channels)
+        )
+        return max(round(self.cycles * of_part / of_tile), self.cycles)
 
     @property
     def stripe_rows(self) -> int:
@@ -112,8 +129,7 @@ class LayerMemory:
         c = self.geometry.out[2]
         if self.packed is None or self.packed.group == 0:
             return c
-        large = self.packed.bytes_for(self.tile_c) > LARGE_TILE and not self.single
-        step = self.packed.group if large else self.tile_c
+        step = self.packed.group if self._cut else self.tile_c
         return min(max(PART_BYTES // self.packed.bytes_for(step), 1) * step, c)
 
 

@@ -38,20 +38,15 @@ ORDERS: Sequence[Order] = (
 def greedy(blocks: Sequence[Block], order: Order = ORDERS[0]) -> dict[str, int]:
     """Lowest free offset for each block, in an order; deterministic."""
     offsets: dict[str, int] = {}
-    placed: list[Block] = []
+    placed: list[tuple[int, int, int, int]] = []  # first and last step, start and end
     for block in sorted(blocks, key=lambda b: (*order(b), b.name)):
-        busy = sorted(
-            (offsets[p.name], offsets[p.name] + p.bytes)
-            for p in placed
-            if p.first <= block.last and block.first <= p.last
-        )
-        at = 0
-        for start, end in busy:
-            if at + block.bytes <= start:
+        size, first, last, at = block.bytes, block.first, block.last, 0
+        for start, end in sorted([(start, end) for f, n, start, end in placed if f <= last and first <= n]):
+            if at + size <= start:
                 break
             at = max(at, end)
         offsets[block.name] = at
-        placed.append(block)
+        placed.append((first, last, at, at + size))
     return offsets
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 from dory.errors import PlanError
 from dory.graph.types import Graph, Node, Tensor
@@ -39,11 +40,12 @@ class Lowered:
 
 
 def lower(graph: Graph, subbyte: bool = True) -> Lowered:
-    """Tune every layer for its kernel, and pack its constants.
+    """Find every layer its kernel, and pack its constants.
 
     subbyte: tensors and weights that provably fit 4 or 2 bits are stored in them.
     """
-    nodes = [replace(n, attrs=LAYERS[n.op].tuned(n.attrs, _shapes(graph, n))) for n in graph.nodes]
+    ways = [LAYERS[n.op].lowered(n.attrs, _shapes(graph, n)) for n in graph.nodes]
+    nodes = [replace(n, op=op, attrs=attrs) for n, (op, attrs) in zip(graph.nodes, ways, strict=True)]
     graph = replace(graph, nodes=tuple(nodes))
     packed = [LAYERS[n.op].weights(n.attrs) for n in graph.nodes]
     if not subbyte:
@@ -90,7 +92,12 @@ def make_plan(
         tiles = cheapest(every, IssParams.of(target), lambda n: progress("tile", n, len(every)) if progress else None)
     code = code_bytes(graph, [t.depth > 0 for t in tiles], repacked)
     memories = [
-        LayerMemory(n.name, n.inputs, n.output, s.geometry, p, t.cycles, t.shape[2], single=_single(t))
+        LayerMemory(
+            *(n.name, n.inputs, n.output, s.geometry, p, t.cycles, t.shape[2]),
+            single=_single(t),
+            blocks=ceil(t.shape[0] * t.shape[1] / 4),
+            cores=s.cores,
+        )
         for n, s, p, t in zip(graph.nodes, every, lowered.packed, tiles, strict=True)
     ]
     layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)

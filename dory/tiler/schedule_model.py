@@ -129,10 +129,11 @@ class Model:
         for i in range(len(line.layers)):
             start, done, busy = (cp.intvar(0, horizon, name=f"{k}{i}") for k in "TEB")
             starts.append(start)
-            model += [start >= end, done >= start + line.compute[i]]
+            streams = [(x, v) for x, v in zip(line.streams[i], self.pick[i], strict=True) if x]
+            more = [(x.compute - line.compute[i], v) for x, v in streams if x.compute > line.compute[i]]
+            model += [start >= end, done >= start + line.compute[i] + self._sum(more)]
             if spills[i]:
                 model += done >= start + self._sum(spills[i])
-            streams = [(x, v) for x, v in zip(line.streams[i], self.pick[i], strict=True) if x]
             if streams:
                 queue = self._streamed(i, streams, (starts, end, done, queue), spills, horizon)
             model += busy >= queue + self._sum(spills[i])
@@ -177,6 +178,5 @@ def _longest(layer: LayerMemory) -> int:
     parts = max((o.parts for o in layer.options if o), default=1)
     operands = sum(a.shape[0] * a.shape[1] * a.shape[2] for a in layer.geometry.inputs)
     out = layer.geometry.out
-    return round(layer.cycles / UNIT) + transfer(
-        2 * layer.weight_bytes + operands + out[0] * out[1] * out[2], 2 * parts
-    )
+    slowest = max((layer.cycles_in_parts(o.channels) for o in layer.options if o), default=layer.cycles)
+    return round(slowest / UNIT) + transfer(2 * layer.weight_bytes + operands + out[0] * out[1] * out[2], 2 * parts)

@@ -109,6 +109,11 @@ class Timer:
         steps = PricedTiles(layer, self.tables).steps(Block(0, layer.output.shape[0]))
         return self.entry + run_block(steps, self.costs, self.p, single=single).cycles
 
+    def tiling(self, tile: Shape, inputs_outer: bool) -> Tiling:
+        """The same, timed."""
+        cycles = self.cycles(tile, inputs_outer)
+        return Tiling(tile, inputs_outer, self.space.bytes(tile), cycles, 0, self.space.padded)
+
     @cached_property
     def bound(self) -> Bound:
         """The first bound: work as if every tile split evenly over the cores, and what a tile takes beside its work.
@@ -211,7 +216,7 @@ def _search(timer: Timer, most: float = inf) -> Found | None:
     steps = in_steps(timer, bool(known.tilings))
     limit = min([most, *(t.cycles for t in (*known.tilings, *steps))]) - timer.entry
     rows, fitting = space.survivors(space.axes, timer.bound, limit)
-    done = _time(timer, [r[:3] for r in rows], TRIALS)
+    done = _time(timer, [r[:3] for r in rows], TRIALS, known.tilings)
     tilings = sorted({*known.tilings, *done.tilings, *steps}, key=_order)
     if not tilings:
         return None
@@ -231,18 +236,18 @@ class _Timed:
     bound: int
 
 
-def _time(timer: Timer, tiles: Sequence[Shape], trials: int) -> _Timed:
-    """Time tilings by their bounds until none can be cheaper than the best one."""
+def _time(timer: Timer, tiles: Sequence[Shape], trials: int, known: Sequence[Tiling] = ()) -> _Timed:
+    """Time tilings by their bounds until none can be cheaper than the best one; known: ones that were timed before."""
     if not tiles:
         return _Timed((), 0, NEVER)
     order = timer.bounds(tiles)
-    best, found = NEVER, list[Tiling]()
+    best, found, before = NEVER, list[Tiling](), {(t.shape, t.inputs_outer): t for t in known}
     for bound, tile, outer in order:
         if (bound > best and len(found) >= LEAST) or len(found) >= trials:
             return _Timed(tuple(found), len(found), min(bound, best))
-        cycles = timer.cycles(tile, outer)
-        found.append(Tiling(tile, outer, timer.space.bytes(tile), cycles, 0, timer.space.padded))
-        best = min(best, cycles)
+        tiling = before.get((tile, outer)) or timer.tiling(tile, outer)
+        found.append(tiling)
+        best = min(best, tiling.cycles)
     return _Timed(tuple(found), len(found), best)
 
 
@@ -252,8 +257,6 @@ def with_single_buffers(timer: Timer, found: Found | None) -> Found | None:
     Of these only tiles that cut axes into equal parts are tried.
     """
     space, best = timer.space, found.best.cycles if found else NEVER
-    if found and not found.best.depth and found.best.shape == space.geometry.out:
-        return found
     limit = best - timer.entry - 1
     rows, fitting = space.survivors(space.balanced, timer.bound, limit, timer.between)
     tiles = [r[:3] for r in rows]
@@ -285,14 +288,16 @@ def with_single_buffers(timer: Timer, found: Found | None) -> Found | None:
 def in_steps(timer: Timer, found: bool) -> list[Tiling]:
     """The cheapest tilings that take the input channels in steps.
 
-    Tried where nothing else is `found`, or little else can be, and for layers with so many weights that they may pay.
+    Tried where nothing else is `found`, or little else can be, and for layers with so many weights, or so slow a
+    kernel, that they may pay.
     Balanced tiles only, timed in the order of a bound; there is no proof for them.
     """
     space, deep = timer.space, timer.space.deep
     if deep is None:
         return []
     cramped = space.bytes(space.smallest) > space.budget // CRAMPED
-    if found and not cramped and 4 * deep.taps * deep.channels < DEEP_BYTES:
+    slow = space.probe.form == "exact"  # plain C code, but for the sums of steps
+    if found and not cramped and not slow and 4 * deep.taps * deep.channels < DEEP_BYTES:
         return []
     rows, costs = [], timer.coefficients.costs(space.deep_at(space.smallest, 4), timer.p)
     for depth in parts(deep.channels, 4):
@@ -322,8 +327,8 @@ def _steps_bound(timer: Timer, costs: LoopCosts, tile: Shape, depth: int) -> flo
     steps = th * tw * tc * ceil(deep.channels / depth)
     h, w, _ = input_tile(space.geometry.inputs[0], tile)
     moved = th * tw * tc * (h * w * deep.channels + 4 * deep.taps * deep.channels * ceil(tile[2] / 4))
-    fours = ceil(tile[0] * tile[1] / 4) * 4 / (tile[0] * tile[1])
-    work = space.macs * fours / (2.4 * space.cores)
     groups = ceil(tile[2] / 4)
+    units = ceil(ceil(tile[0] * tile[1] / 4) * groups / space.cores)  # of the busiest core, 4 pixels x 4 channels each
+    work = th * tw * tc * units * 16 * deep.taps * deep.channels / 2.4
     loop = costs.head + costs.body + costs.tail + groups * (costs.command + timer.p.dma_issue)
     return steps * loop + max(work, moved / 8)

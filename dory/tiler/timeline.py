@@ -43,11 +43,13 @@ def transfer(size: float, reads: int = 1) -> int:
 class Stream:
     """Streamed constants of a layer, in UNITs: the queue's time for the first part, and for all of them.
 
-    last: what the layer computes after the last part has come. held: the last part comes no earlier than so long after
-    the layer's start, since there is no slot for it before (None: there is one).
+    compute: what the layer takes when nothing waits. last: what it computes after the last part has come. held: the
+    last part comes no earlier than so long after the layer's start, since there is no slot for it before (None: there
+    is one).
     """
 
     lead: int
+    compute: int
     part: int
     rest: int
     last: int
@@ -56,14 +58,15 @@ class Stream:
     @staticmethod
     def of(layer: LayerMemory, option: Streaming) -> Stream:
         """The times of an option."""
-        compute, parts, part = round(layer.cycles / UNIT), option.parts, transfer(option.part_bytes)
+        compute = round(layer.cycles_in_parts(option.channels) / UNIT)
+        parts, part = option.parts, transfer(option.part_bytes)
         rest, held = transfer(layer.weight_bytes, parts), None
         late = parts - option.slots  # parts whose room is free when the layer has computed with some before
         if late and option.slots == 1:
             held = (compute + rest) * late // parts
         elif late:
             held = max(compute * late // parts + part, rest * late // parts + compute // parts)
-        return Stream(option.lead, part, rest, compute // parts, held)
+        return Stream(option.lead, compute, part, rest, compute // parts, held)
 
 
 Needs = tuple[tuple[int, int], ...]
@@ -147,7 +150,7 @@ class Timeline:
                 start, queue = max(end, first + stream.part), first + stream.rest
                 if stream.held is not None:
                     queue = max(queue, start + stream.held)
-                end = max(start + compute, start + spilled, queue + stream.last)
+                end = max(start + stream.compute, start + spilled, queue + stream.last)
             starts.append(start)
             queue += spilled
         return end

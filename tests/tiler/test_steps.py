@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dory import targets
+from dory import frontend, targets
 from dory.layers.base import Steps
 from dory.pipeline import Options, deploy
 from dory.plan import load_plan
 from dory.resources import csrc_dir
 from dory.sim.iss.params import IssParams
+from dory.sim.model.network import estimate
 from dory.testing.qdq_builder import QdqBuilder
 from dory.tiler.baselines import at_random
+from dory.tiler.planner import lower, make_plan
 
 SIZES = """
 #include "dory_kernels.h"
@@ -93,3 +95,15 @@ def test_weights_in_parts_and_steps(tmp_path: Path) -> None:
     deploy(path, Options(tmp_path / "app", target, verify="host"))
     (layer,) = load_plan(tmp_path / "app").layers
     assert layer.depth and layer.weights and layer.weights.mode == "streamed" and layer.weights.part_channels < 64
+
+
+def test_parts_leave_no_core_without_work(tmp_path: Path) -> None:
+    """Weights of four outputs are 50 kB here: parts of four outputs would keep one core busy of eight."""
+    b = QdqBuilder("deep", seed=1, samples=2)
+    b.output(b.linear(b.input((1, 12544), "x"), 64, act="none"), "y")
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b.model().SerializeToString(deterministic=True))
+    plan = make_plan(lower(frontend.load(path)), targets.load("gap8"))
+    (layer,) = plan.layers
+    assert layer.depth and layer.weights and layer.weights.mode == "streamed" and layer.weights.part_channels >= 16
+    assert estimate(plan, IssParams.of(targets.load("gap8"))).cycles < 1.7 * layer.weights.bytes
