@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "models"
 PAGE = ROOT / "docs" / "accuracy.md"
 BOUNDS = {
-    "gap8": {"mean": 0.04, "p95": 0.10, "total": 0.08},
-    "gap8-gvsoc": {"mean": 0.08, "p95": 0.22, "total": 0.18},
+    "gap8": {"mean": 0.03, "p95": 0.08, "total": 0.02},
+    "gap8-gvsoc": {"mean": 0.06, "p95": 0.18, "total": 0.08},
 }
 """By target; looser than the goal (3 %, 8 %, 2 %), so that a change of the compiler does not fail the build at once."""
 

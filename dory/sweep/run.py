@@ -173,7 +173,7 @@ def dask_pool(address: str, lowered: Lowered) -> Iterator[Pool]:
     where = f"--dask {address}"
     try:
         client = distributed.Client(address, timeout=DASK_SECONDS)
-    except (OSError, ValueError, TypeError, RuntimeError) as e:
+    except (OSError, ValueError, TypeError, RuntimeError, AssertionError) as e:  # the last: its thread did not start
         raise UserError(f"no Dask scheduler answers: {e}", where=where, hint="--dask tcp://HOST:8786") from e
     with client:
         cores = sum(client.ncores().values())

@@ -103,38 +103,27 @@ def make_plan(
     layout = lay_out(graph, memories, target.l2_budget - code, target.l3.bytes)
     memories = list(layout.layers)
     if not chooser:
-        tiles = _within_stripes(every, tiles, memories, layout, target)
-        tiles = _with_parts(every, tiles, layout, target)
+        tiles = _within_memories(every, tiles, memories, layout, target)
         tiles = keep(graph, every, tiles, layout.choice, IssParams.of(target))
     return _assemble(lowered, target, tiles, memories, layout, code)
 
 
-def _within_stripes(
+def _within_memories(
     every: list[LayerSpace], tiles: list[Tile], memories: list[LayerMemory], layout: Layout, target: Target
 ) -> list[Tile]:
-    """The tiles, where layers with operands in L3 have ones that are no higher than their stripes."""
-    high = {
-        i: m.stripe_rows
-        for i, m in enumerate(memories)
-        if m.stripe_rows < min(tiles[i].shape[0], m.geometry.out[0])
-        and any(t in layout.choice.spilled for _, t in m.operands)
-    }
-    lower_ones = cheapest([replace(every[i], rows=n) for i, n in high.items()], IssParams.of(target))
-    found = dict(zip(high, lower_ones, strict=True))
+    """The tiles, where layers with operands in L3 have ones that are no higher than their stripes, and weights that come
+    in parts pass once: tiles that want them again and again give way."""
+    changed = {}
+    for i, (tile, memory, option) in enumerate(zip(tiles, memories, layout.choice.weights, strict=True)):
+        spilled = any(t in layout.choice.spilled for _, t in memory.operands)
+        high = spilled and memory.stripe_rows < min(tile.shape[0], memory.geometry.out[0])
+        in_parts = option is not None and option.parts > 1
+        if high or (in_parts and tile.inputs_outer):
+            rows = memory.stripe_rows if high else every[i].rows
+            changed[i] = replace(every[i], rows=rows, in_parts=in_parts)
+    found = cheapest(list(changed.values()), IssParams.of(target))
     # The same kernel as before: its code is counted.
-    return [found[i] if i in found and (found[i].depth > 0) == (t.depth > 0) else t for i, t in enumerate(tiles)]
-
-
-def _with_parts(every: list[LayerSpace], tiles: list[Tile], layout: Layout, target: Target) -> list[Tile]:
-    """The tiles, where weights that come in parts pass once: tiles that want them again and again give way."""
-    parted = [
-        i
-        for i, (tile, option) in enumerate(zip(tiles, layout.choice.weights, strict=True))
-        if tile.inputs_outer and option and option.parts > 1
-    ]
-    found = cheapest([replace(every[i], in_parts=True) for i in parted], IssParams.of(target))
-    # The same kernel as before: its code is counted.
-    better = {i: t for i, t in zip(parted, found, strict=True) if (t.depth > 0) == (tiles[i].depth > 0)}
+    better = {i: t for i, t in zip(changed, found, strict=True) if (t.depth > 0) == (tiles[i].depth > 0)}
     return [better.get(i, t) for i, t in enumerate(tiles)]
 
 
