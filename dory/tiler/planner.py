@@ -111,7 +111,7 @@ def make_plan(
 def _within_memories(
     every: list[LayerSpace], tiles: list[Tile], memories: list[LayerMemory], layout: Layout, target: Target
 ) -> list[Tile]:
-    """The tiles, where layers with operands in L3 have ones no higher than their stripes, and weights that come in parts
+    """The tiles, where layers with operands in L3 have no higher ones than stripes, and weights that come in parts
     pass once: tiles that want them again and again give way."""
     changed = {}
     for i, (tile, memory, option) in enumerate(zip(tiles, memories, layout.choice.weights, strict=True)):
