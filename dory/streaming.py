@@ -63,8 +63,9 @@ def schedule(plan: Plan) -> Schedule:
     earliest: list[int] = []  # the point from which a read's slot is free
     needed = [0] * first[-1]
     for i, layer in enumerate(plan.layers):
-        for k, read in enumerate(_reads(plan, layer)):
-            slots = plan.buffer(_weights_buffer(layer)).copies
+        some = _reads(plan, layer)
+        slots = plan.buffer(_weights_buffer(layer)).copies if some else 0
+        for k, read in enumerate(some):
             at = first[max(i - _lead(layer), 0)] if k < slots else first[i] + k - slots + 1
             earliest.append(max(at, earliest[-1] if earliest else 0))
             reads.append(read)

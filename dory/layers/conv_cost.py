@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dory.layers import conv_gather_cost
-from dory.layers.conv_parts import BLOCK, FIVE, border_blocks, by_form, padded_copy, shares_of
+from dory.layers.conv_parts import BLOCK, FIVE, border_blocks, by_form, padded_copy, shares_of, uneven_shares
 from dory.layers.cost import Number, Work, least, most, same_bank, where
 from dory.plan import LayerPlan
 
@@ -127,8 +127,7 @@ def _rows(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     copy, pitch = padded_copy(layer, work)
     even, fives, fours = _in_rows(work)
     units5, units4, last, calls = _blocks(work, even, fives, fours, words)
-    visits, units, partial = shares_of(work)
-    visits, units, partial = (n * (1 - even) for n in (visits, units, partial))
+    visits, units, partial = uneven_shares(work, even)
     all4 = units4 + units + last
     return (
         1.0,
@@ -232,8 +231,7 @@ def _point(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     if strided:
         together, fives, fours = _in_rows(work)
     units5, units4, last, calls = _blocks(work, together, together * fives, together * fours, words, strided)
-    visits, units, partial = shares_of(work)
-    visits, units, partial = (n * (1 - together) for n in (visits, units, partial))
+    visits, units, partial = uneven_shares(work, together)
     groups = -(-work.out[2] // BLOCK)
     all4 = units4 + units + last
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dory.layers.conv_parts import BLOCK, FIVE, border_blocks, by_form, padded_copy, shares_of
+from dory.layers.conv_parts import BLOCK, FIVE, border_blocks, by_form, padded_copy, uneven_shares
 from dory.layers.cost import Number, Work, least, most, same_bank, where
 from dory.plan import LayerPlan
 
@@ -14,8 +14,7 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     words, at_once = k4 // 4, 4 if k4 <= 32 else 2 if k4 <= 64 else 1
     groups, width = -(-work.out[2] // BLOCK), work.out[1]
     many = where((work.out[2] % BLOCK == 0) & (work.pixels >= 12 * work.cores), 1, 0)
-    visits, units, partial = shares_of(work)
-    visits, units, partial = (n * (1 - many) for n in (visits, units, partial))
+    visits, units, partial = uneven_shares(work, many)
     copy, kernel = padded_copy(layer, work)[0], x.window.kernel[0]
     whole, tail = _whole(layer, work)
     rows = where(copy[0] > 0, kernel, work.tap_rows / work.out[0])

@@ -38,6 +38,14 @@ def padded_copy(layer: LayerPlan, work: Work) -> tuple[tuple[Number, ...], Numbe
     return (copied, lines, lines * (parts > 1), lines * row / parts / 4), where(inside, w_in, columns)
 
 
+def uneven_shares(work: Work, even: Number) -> tuple[Number, Number, Number]:
+    """`shares_of` tiles whose blocks do not come out even; zeros for the others."""
+    if not isinstance(even, np.ndarray) and even:
+        return (0, 0, 0)
+    visits, units, partial = shares_of(work)
+    return (visits * (1 - even), units * (1 - even), partial * (1 - even))
+
+
 def shares_of(work: Work) -> tuple[Number, Number, Number]:
     """Of the busiest core: visits to blocks, units, and units with a partial group (or with all of too few pixels)."""
     groups = -(-work.out[2] // BLOCK)

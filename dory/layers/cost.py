@@ -82,9 +82,12 @@ class Work:
         rows = list(cores)
         if self.even:
             return tuple(sum(f) / self.cores for f in zip(*rows, strict=True))
-        best, most = rows[0], _dot(rows[0], weights)
-        for row in rows[1:]:
-            cycles = _dot(row, weights)
+        if not any(isinstance(n, np.ndarray) for n in rows[0]):  # many times faster than the choice by element
+            some: list[tuple[Number, ...]] = list(dict.fromkeys(tuple(row) for row in rows))
+            return max(some, key=lambda row: _dot(row, weights))
+        cycles_of_all = [_dot(row, weights) for row in rows]
+        best, most = rows[0], cycles_of_all[0]
+        for row, cycles in zip(rows[1:], cycles_of_all[1:], strict=True):
             best = [where(cycles > most, a, b) for a, b in zip(row, best, strict=True)]
             most = where(cycles > most, cycles, most)
         return tuple(best)

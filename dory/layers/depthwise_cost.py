@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,11 +57,15 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     many = isinstance(cut[0][1], np.ndarray)
     if many:
         cut = [(np.stack([start for start, _ in cut]), np.stack([end for _, end in cut]))]
-    cores = []
+    shares = []
     for start, end in cut:
         partial = where(rest != 0, most(end - most(start, (groups - 1) * item.bands), 0), 0)
-        cores.append(_core(item, start, end, partial, rest))
-    return (1.0, *(work.busiest_of(cores[0], WEIGHTS) if many else work.busiest(cores, WEIGHTS)))
+        shares.append(_Share.of(start, end, item.bands, partial))
+    if many:
+        return (1.0, *work.busiest_of(_core(item, shares[0], rest), WEIGHTS))
+    cores = {share: _core(item, share, rest) for share in dict.fromkeys(shares)}
+    rows = [cores[share] for share in shares] if work.even else cores.values()
+    return (1.0, *work.busiest(rows, WEIGHTS))
 
 
 def _cut(work: Work, items: Number) -> list[tuple[Number, Number]]:
@@ -154,13 +159,26 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
     )
 
 
-def _core(item: _Item, start: Number, end: Number, partial: Number, rest: Number) -> tuple[Number, ...]:
+class _Share(NamedTuple):
+    """Items of a core: all of them, in last bands, in first ones, with a partial group. Many cores have equal ones."""
+
+    items: Number
+    lasts: Number
+    firsts: Number
+    partial: Number
+
+    @staticmethod
+    def of(start: Number, end: Number, bands: Number, partial: Number) -> _Share:
+        """Of the items [start, end)."""
+        return _Share(end - start, end // bands - start // bands, -(-end // bands) - -(-start // bands), partial)
+
+
+def _core(item: _Item, share: _Share, rest: Number) -> tuple[Number, ...]:
     """Counts of a core: items, bands, rows and blocks taken apart, pixels, bytes, channels, strips, rows, ..."""
-    items, bands = end - start, item.bands
+    (items, lasts, firsts, partial), bands = share, item.bands
     full = items - partial
     # Narrow outputs take their inputs' place: padding is written anew for each item.
     entered = where(item.narrow | (bands > 1), items, where(items > 0, 1, 0))
-    lasts, firsts = end // bands - start // bands, -(-end // bands) - -(-start // bands)
     some = most(items, 1)
     rows_in = (items * item.rows_in - firsts * item.first_less_in - lasts * item.last_less_in) / some
     quick = where(item.columns >= 4, full, 0)
