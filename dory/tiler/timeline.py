@@ -80,7 +80,7 @@ class Timeline:
 
     options: ways to hold each layer's constants (None: resident); streams: their times; compute: UNITs of each layer;
     tensors: those that may live in L3; transfers: UNITs of the queue for each; needs: of each option of layers, then of
-    tensors; fixed: bytes of L2 at each step that are needed anyway.
+    tensors; steps: the same without bytes; fixed: bytes of L2 at each step that are needed anyway.
     """
 
     def __init__(self, graph: Graph, layers: Sequence[LayerMemory], l2: int) -> None:
@@ -97,6 +97,7 @@ class Timeline:
         self.operands = [[self.tensors.index(t) for _, t in x.operands if t not in bound] for x in layers]
         self.needs = [[self._of_weights(i, o) for o in some] for i, some in enumerate(self.options)]
         self.needs += [[_of_tensor(graph, t), self._of_stripes(t)] for t in self.tensors]
+        self.steps = [[{s for s, _ in option} for option in some] for some in self.needs]
         self.fixed = [0] * (len(layers) + 2)
         for t in bound:
             _add(self.fixed, _of_tensor(graph, t), 1)
@@ -201,7 +202,7 @@ class Timeline:
             if most <= self.l2:
                 return state, used
             full = used.index(most)
-            others = [j for j in movable if j != i and any(s == full for s, _ in self.needs[j][state[j]])]
+            others = [j for j in movable if j != i and full in self.steps[j][state[j]]]
             if not others:
                 break
             i = rng.choice(others)
