@@ -8,6 +8,7 @@ use of L1, bytes from L3, stalls that stay exposed, and the cycles of other ways
 from __future__ import annotations
 
 import argparse
+import gc
 import tempfile
 import time
 from collections.abc import Iterator
@@ -117,6 +118,8 @@ def measure(name: str, path: Path, target: Target) -> Result:
         target = replace(target, l3=replace(target.l3, bytes=2 * target.l3.bytes))
         name += f" (L3 of {target.l3.bytes >> 20} MB)"
     params = IssParams.of(target)
+    gc.collect()
+    gc.freeze()  # objects of the networks before: a process of its own would not go through them
     start = time.perf_counter()
     plan = make_plan(lowered, target)
     seconds = time.perf_counter() - start
