@@ -34,6 +34,8 @@ CRAMPED = 4
 DEEP_TRIALS = 40
 NEVER = 1 << 62
 """Cycles of what is not known yet."""
+SLACKS, LIKELY = (1.03, 1.1, 1.3, 2.0, inf), 24
+"""The first incumbent is the best of at least so many tiles, if there are, within as little of the least bound."""
 SINGLE = ("x", "w", "y", "xw", "xy", "wy", "xwy")
 """Operands that may have a single buffer."""
 TRIALS = 400
@@ -195,24 +197,22 @@ EVEN = 0.95  # blocks of pixels may be fuller in a tile than in the whole layer,
 
 def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found | None:
     """The cheapest tilings of a layer, with copies of tiles where those pay; None when no tile fits."""
-    copied = None
-    if space.may_copy:
-        other = Timer(space.with_copies, coefficients, p)
-        copied = _search(other)
+    other = Timer(space.with_copies, coefficients, p) if space.may_copy else None
+    copied = _search(other) if other else None
     timer = Timer(space, coefficients, p)
-    if copied and timer.entry + timer.bound.ideal > copied.best.cycles:
+    if other and copied and timer.entry + timer.bound.ideal > copied.best.cycles:
         return with_single_buffers(other, copied)
     found = _search(timer, copied.best.cycles if copied else inf)
     if found is None or (copied and copied.best.cycles < found.best.cycles):
         found = copied
     found = with_single_buffers(timer, found)
-    return with_single_buffers(other, found) if copied else found
+    return with_single_buffers(other, found) if other else found
 
 
 def _search(timer: Timer, most: float = inf) -> Found | None:
     """The same of one kernel; tilings of more than `most` cycles may be missing."""
     space = timer.space
-    known = _time(timer, [r[:3] for r in space.survivors(space.balanced, Bound(), inf)[0]], TRIALS)
+    known = _time(timer, _likely(timer), TRIALS)
     steps = in_steps(timer, bool(known.tilings))
     limit = min([most, *(t.cycles for t in (*known.tilings, *steps))]) - timer.entry
     rows, fitting = space.survivors(space.axes, timer.bound, limit)
@@ -223,6 +223,16 @@ def _search(timer: Timer, most: float = inf) -> Found | None:
     least = min(done.bound, tilings[0].cycles)
     legal = prod(map(len, space.axes))
     return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), known.timed + done.timed + len(steps), least)
+
+
+def _likely(timer: Timer) -> list[Shape]:
+    """Tiles that cut the axes into equal parts, enough of those with the lowest bounds."""
+    rows: list[tuple[int, int, int, int]] = []
+    for slack in SLACKS:
+        rows, _ = timer.space.survivors(timer.space.balanced, timer.bound, slack * timer.bound.ideal)
+        if len(rows) >= LIKELY:
+            break
+    return [r[:3] for r in rows]
 
 
 def _order(t: Tiling) -> tuple[int, int, Shape, int, bool, str]:

@@ -257,6 +257,13 @@ def test_the_search_finds_what_trying_everything_finds(space):
         assert found.fitting == len(fits[found.best.padded])
 
 
+def test_copies_with_one_buffer_where_nothing_else_fits():
+    """Without the copy of its padding the kernel's tables take more room than there is."""
+    space = layer_of("conv", Window((2, 4), pads=(0, 0, 0, 1)), (2, 3, 16), 5, 1500)
+    found = search(space, COEFFICIENTS, PARAMS)
+    assert found is not None and found.best.padded and found.best.single
+
+
 def single_buffered(ways: list[LayerSpace]) -> list[int]:
     """Cycles of tiles of equal parts that fit with fewer buffers alone."""
     out = []
