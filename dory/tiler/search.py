@@ -212,27 +212,31 @@ def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found
 def _search(timer: Timer, most: float = inf) -> Found | None:
     """The same of one kernel; tilings of more than `most` cycles may be missing."""
     space = timer.space
-    known = _time(timer, _likely(timer), TRIALS)
-    steps = in_steps(timer, bool(known.tilings))
-    limit = min([most, *(t.cycles for t in (*known.tilings, *steps))]) - timer.entry
+    known = _balanced(timer)
+    steps = in_steps(timer, bool(known))
+    limit = min([most, *(t.cycles for t in (*known, *steps))]) - timer.entry
     rows, fitting = space.survivors(space.axes, timer.bound, limit)
-    done = _time(timer, [r[:3] for r in rows], TRIALS, known.tilings)
-    tilings = sorted({*known.tilings, *done.tilings, *steps}, key=_order)
+    done = _time(timer, [r[:3] for r in rows], TRIALS, known)
+    tilings = sorted({*known, *done.tilings, *steps}, key=_order)
     if not tilings:
         return None
     least = min(done.bound, tilings[0].cycles)
     legal = prod(map(len, space.axes))
-    return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), known.timed + done.timed + len(steps), least)
+    return Found(tuple(tilings[:KEPT]), legal, fitting, len(rows), len(tilings), least)
 
 
-def _likely(timer: Timer) -> list[Shape]:
-    """Tiles that cut the axes into equal parts, enough of those with the lowest bounds."""
-    rows: list[tuple[int, int, int, int]] = []
+def _balanced(timer: Timer) -> tuple[Tiling, ...]:
+    """The best of the tiles that cut the axes into equal parts, and others: those with the lowest bounds are first."""
+    space, found = timer.space, _Timed((), NEVER)
     for slack in SLACKS:
-        rows, _ = timer.space.survivors(timer.space.balanced, timer.bound, slack * timer.bound.ideal)
-        if len(rows) >= LIKELY:
+        rows, _ = space.survivors(space.balanced, timer.bound, slack * timer.bound.ideal)
+        if len(rows) >= LIKELY or slack == inf:
+            found = _time(timer, [r[:3] for r in rows], TRIALS)
             break
-    return [r[:3] for r in rows]
+    limit = min((t.cycles for t in found.tilings), default=0) - timer.entry
+    others, _ = space.survivors(space.balanced, timer.bound, limit)
+    more = _time(timer, [r[:3] for r in others], TRIALS, found.tilings)
+    return (*{*found.tilings, *more.tilings},)
 
 
 def _order(t: Tiling) -> tuple[int, int, Shape, int, bool, str]:
@@ -242,23 +246,22 @@ def _order(t: Tiling) -> tuple[int, int, Shape, int, bool, str]:
 @dataclass(frozen=True)
 class _Timed:
     tilings: tuple[Tiling, ...]
-    timed: int
     bound: int
 
 
 def _time(timer: Timer, tiles: Sequence[Shape], trials: int, known: Sequence[Tiling] = ()) -> _Timed:
     """Time tilings by their bounds until none can be cheaper than the best one; known: ones that were timed before."""
     if not tiles:
-        return _Timed((), 0, NEVER)
+        return _Timed((), NEVER)
     order = timer.bounds(tiles)
     best, found, before = NEVER, list[Tiling](), {(t.shape, t.inputs_outer): t for t in known}
     for bound, tile, outer in order:
         if (bound > best and len(found) >= LEAST) or len(found) >= trials:
-            return _Timed(tuple(found), len(found), min(bound, best))
+            return _Timed(tuple(found), min(bound, best))
         tiling = before.get((tile, outer)) or timer.tiling(tile, outer)
         found.append(tiling)
         best = min(best, tiling.cycles)
-    return _Timed(tuple(found), len(found), best)
+    return _Timed(tuple(found), best)
 
 
 def with_single_buffers(timer: Timer, found: Found | None) -> Found | None:
