@@ -1,4 +1,4 @@
-"""Types of the compiled pruner."""
+"""Types of the compiled parts."""
 
 from collections.abc import Sequence
 
@@ -24,4 +24,5 @@ def survivors(
     out_bits: int = 8,
     kernel_group_bytes: int = 0,
     between: float = -1,
-) -> tuple[list[tuple[int, int, int, int]], int]: ...
+) -> tuple[list[tuple[int, ...]], int]: ...
+def place(first: Sequence[int], last: Sequence[int], size: Sequence[int]) -> list[int]: ...

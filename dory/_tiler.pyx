@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled pruner behind `dory.tiler`: every legal tile of a layer, and those that may be the cheapest.
+"""The compiled parts of `dory.tiler`: every legal tile of a layer, and those that may be the cheapest; addresses.
 
-`dory.tiler.search` prepares the arguments and documents the bound; tests hold a plain Python twin against it.
+`dory.tiler.space` prepares the arguments, `dory.tiler.bounds` documents the bound; tests hold plain Python twins against them.
 """
 
+from cython.view cimport array
 from libc.stdint cimport int32_t, int64_t
 
 cdef enum:  # columns of the access table, one row per input
@@ -96,31 +97,37 @@ cdef double bound(Space *s, int64_t h, int64_t w, int64_t c, double more) noexce
     return max(compute, moved * s.per_byte)
 
 
-cdef double serial(Space *s, int64_t h, int64_t w, int64_t c) noexcept nogil:
-    """Cycles that kernels wait, at least, for what has one buffer, whichever operands that are (-1: none fit)."""
-    cdef int64_t spatial = ceil_div(s.h, h) * ceil_div(s.w, w), tc = ceil_div(s.c, c), i, ih, iw, ic, single
+cdef double serial(Space *s, int64_t h, int64_t w, int64_t c, int64_t single) noexcept nogil:
+    """Cycles that kernels wait, at least, for what has one buffer."""
+    cdef int64_t spatial = ceil_div(s.h, h) * ceil_div(s.w, w), tc = ceil_div(s.c, c), i, ih, iw, ic
     cdef int64_t x = 0, loads = spatial
-    cdef double x_waits, w_waits = 0, y_waits, waits, least = -1
+    cdef double waits = 0, y_waits
     cdef int32_t *a
-    for i in range(s.inputs):
-        a = s.access[i]
-        ih = min((h - 1) * a[STRIDE_H] + a[SPAN_H], <int64_t>a[H])
-        iw = min((w - 1) * a[STRIDE_W] + a[SPAN_W], <int64_t>a[W])
-        ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
-        x += a[ONCE] - ih * iw * packed(ic, a[BITS])
-        if not a[ALL]:
-            loads = spatial * tc
-    x_waits = x * s.per_byte - loads * s.between
-    if s.group_bytes and s.group:
-        w_waits = (ceil_div(s.c, s.group) - ceil_div(c, s.group)) * s.group_bytes * s.per_byte - tc * s.between
-    y_waits = (s.h * s.w * packed(s.c, s.out_bits) - h * w * packed(c, s.out_bits)) * s.per_byte
-    y_waits -= spatial * tc * s.between
-    for single in range(1, 8):
-        if l1_bytes(s, h, w, c, single) <= s.budget:
-            waits = (x_waits if single & INPUTS else 0) + (w_waits if single & WEIGHTS else 0)
-            waits = max(max(waits, y_waits if single & OUTPUT else 0), 0)
-            least = waits if least < 0 else min(least, waits)
-    return least
+    if single & INPUTS:
+        for i in range(s.inputs):
+            a = s.access[i]
+            ih = min((h - 1) * a[STRIDE_H] + a[SPAN_H], <int64_t>a[H])
+            iw = min((w - 1) * a[STRIDE_W] + a[SPAN_W], <int64_t>a[W])
+            ic = a[C] if a[ALL] else min(c, <int64_t>a[C])
+            x += a[ONCE] - ih * iw * packed(ic, a[BITS])
+            if not a[ALL]:
+                loads = spatial * tc
+        waits = x * s.per_byte - loads * s.between
+    if single & WEIGHTS and s.group_bytes and s.group:
+        waits += (ceil_div(s.c, s.group) - ceil_div(c, s.group)) * s.group_bytes * s.per_byte - tc * s.between
+    if single & OUTPUT:
+        y_waits = (s.h * s.w * packed(s.c, s.out_bits) - h * w * packed(c, s.out_bits)) * s.per_byte
+        waits = max(waits, y_waits - spatial * tc * s.between)
+    return max(waits, 0)
+
+
+cdef bint holds(int64_t masks, int64_t mask) noexcept nogil:
+    """Whether some of a set of masks is part of `mask`."""
+    cdef int64_t part
+    for part in range(1, mask):
+        if masks >> part & 1 and part & mask == part:
+            return True
+    return False
 
 
 def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int64_t scratch, planes, int64_t guard,
@@ -136,7 +143,9 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
     the three cuts adds (more_h, more_w, more_c, an entry for each of hs, ws, cs), per_tile a tile, and per_byte a byte of
     the first loads; or per_byte a byte of all loads. out_bits: of the output's elements; kernel_group_bytes: of a group
     of weights where it is unpacked in L1, else 0. between: if not negative, those tiles instead that fit only
-    where some operands have one buffer; cycles of core 0 between two kernels, in which those are moved.
+    where some operands have one buffer; cycles of core 0 between two kernels, in which those are moved. Rows then have
+    these operands as well, 1 the inputs, 2 the weights, 4 the output, a row for each set that can do with none of them;
+    and the cycles that kernels wait for them, at least.
     """
     cdef Space s
     s.h, s.w, s.c = out
@@ -154,7 +163,7 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
     for i in range(s.inputs):
         for k in range(COLUMNS):
             s.access[i][k] = accesses[i][k]
-    cdef int64_t h, w, c, size, fitting = 0
+    cdef int64_t h, w, c, size, mask, masks, fitting = 0
     cdef double by_h, by_w, by_c
     cdef int64_t least = cs[0]
     rows = []
@@ -172,9 +181,42 @@ def survivors(out, hs, ws, cs, accesses, int64_t group, int64_t group_bytes, int
                     most = max(max(by_h, by_w), by_c)
                     if bound(&s, h, w, c, most) > limit:
                         continue
-                    if single:
-                        waits = serial(&s, h, w, c)
-                        if waits < 0 or bound(&s, h, w, c, most + waits) > limit:
-                            continue
-                    rows.append((h, w, c, size))
+                    if not single:
+                        rows.append((h, w, c, size))
+                        continue
+                    masks = 0
+                    for mask in range(1, 8):
+                        size = l1_bytes(&s, h, w, c, mask)
+                        if size <= s.budget and not holds(masks, mask):
+                            masks |= 1 << mask
+                            waits = serial(&s, h, w, c, mask)
+                            if bound(&s, h, w, c, most + waits) <= limit:
+                                rows.append((h, w, c, size, mask, <int64_t>waits))
     return rows, fitting
+
+
+def place(first, last, size):
+    """Offsets of blocks, each in turn at the lowest one that is free in its lifetime: steps first..last, both included.
+
+    first, last, size: of each block, size in bytes.
+    """
+    cdef int64_t n = len(first), i, k, m = 0, at
+    cdef int64_t[:, ::1] placed = array(shape=(max(n, 1), 4), itemsize=sizeof(int64_t), format="q")
+    cdef int64_t f, l, bytes_
+    offsets = []
+    for i in range(n):
+        f, l, bytes_ = first[i], last[i], size[i]
+        at = 0
+        for k in range(m):  # in the order of their offsets
+            if placed[k, 0] <= l and f <= placed[k, 1]:
+                if at + bytes_ <= placed[k, 2]:
+                    break
+                at = max(at, placed[k, 3])
+        k = m
+        while k > 0 and placed[k - 1, 2] > at:
+            placed[k] = placed[k - 1]
+            k -= 1
+        placed[k, 0], placed[k, 1], placed[k, 2], placed[k, 3] = f, l, at, at + bytes_
+        m += 1
+        offsets.append(at)
+    return offsets

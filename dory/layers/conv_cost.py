@@ -193,6 +193,8 @@ def _slide(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
 def _in_rows(work: Work) -> tuple[Number, Number, Number]:
     """Whether output rows come out even in blocks of five and up to four of four; and all of those blocks."""
     h, w, _ = work.out
+    if work.lucky:
+        return 1, h * w / 5, 0
     fours = (5 - w % 5) % 5
     even = where(4 * fours <= w, 1, 0)
     return even, even * h * ((w - 4 * fours) // 5), even * h * fours
@@ -204,8 +206,8 @@ def _blocks(
     """Of the busiest core: units of five and of four pixels, blocks with the partial group, and calls: one for each
     row of the output that it has a share of, at most three for contiguous pixels."""
     h, _, c = work.out
-    full = c // BLOCK
-    last = even * where(c % BLOCK != 0, -(-work.pixels // BLOCK), 0)
+    full = c / BLOCK if work.lucky else c // BLOCK
+    last = even * where(c % BLOCK != 0, -(-work.pixels // BLOCK), 0) * (not work.lucky)
     shares = [work.shares(n) for n in (fives * full, fours * full, last)]
     cores = []
     for i in range(work.cores):
@@ -228,7 +230,7 @@ def _point(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
     fives = (pixels - 4 * fours) // 5
     together = where(pixels >= 4 * fours, 1, 0)
     strided = window.stride != (1, 1)
-    if strided:
+    if strided or work.lucky:
         together, fives, fours = _in_rows(work)
     units5, units4, last, calls = _blocks(work, together, together * fives, together * fours, words, strided)
     visits, units, partial = uneven_shares(work, together)

@@ -30,8 +30,9 @@ class Work:
     taps: kernel positions inside the tensor, summed over the tile's output pixels (of the first input; pixels
     themselves when it has no window); tap_rows: kernel rows inside it, summed over the tile's output rows. pad: rows
     above and columns left of the tile that its window sees.
-    even: shares are fractions, as if the work split evenly over the cores. setting: what `Layer.settings` has for the
-    tiling, which is known if `settled`.
+    even: shares are fractions, as if the work split evenly over the cores. lucky: as if sizes had no remainder, tiles
+    no padding, and no cores met in a bank, where that costs more: less than tiles of like sizes take. setting: what
+    `Layer.settings` has for the tiling, which is known if `settled`.
     """
 
     out: tuple[Number, Number, Number]
@@ -43,6 +44,7 @@ class Work:
     tap_rows: Number = 0
     setting: Number = 0
     settled: bool = False
+    lucky: bool = False
 
     @property
     def pixels(self) -> Number:
@@ -92,14 +94,28 @@ class Work:
             most = where(cycles > most, cycles, most)
         return tuple(best)
 
-    def busiest_of(self, row: Sequence[Number], weights: Sequence[float]) -> tuple[Number, ...]:
-        """The same from one row of features, which have an axis of cores before that of tiles: fewer, larger arrays."""
-        cycles = _dot(row, weights)
-        rows = [np.broadcast_to(f, cycles.shape) for f in row]
-        if self.even:
-            return tuple(f.sum(axis=0) / self.cores for f in rows)
-        best = cycles.argmax(axis=0), np.arange(cycles.shape[1])
-        return tuple(f[best] for f in rows)
+
+def busiest_of(rows: Sequence[Number], weights: Sequence[float], some: np.ndarray) -> tuple[Number, ...]:
+    """Of many tiles the features of the core with the most work.
+
+    some: [cores, tiles], which cores' features there are; rows: they, in the order of the true ones.
+    """
+    cycles, places, count = np.full(some.shape, -1.0), np.zeros(some.shape, np.int64), int(some.sum())
+    cycles[some], places[some] = _dot(rows, weights), np.arange(count)
+    best = places[cycles.argmax(axis=0), np.arange(some.shape[1])]
+    return tuple(np.broadcast_to(f, (count,))[best] for f in rows)
+
+
+def distinct(shares: Sequence[np.ndarray]) -> np.ndarray:
+    """Where a core's share of a tile's work is no earlier core's as well; shares are arrays [cores, tiles], like it."""
+    key = np.zeros(shares[0].shape, np.int64)
+    for share in shares:
+        key = key * (int(share.max(initial=0)) + 1) + share
+    found = np.ones(key.shape, bool)
+    for i in range(1, len(key)):
+        for j in range(i):
+            found[i] &= key[i] != key[j]
+    return found
 
 
 def where(condition: Number, a: Number, b: Number) -> Number:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dory.graph.types import Window
 from dory.layers.base import STRIP, PlaneScratch
-from dory.layers.cost import Number, Work, least, most, same_bank, where
+from dory.layers.cost import Number, Work, busiest_of, distinct, least, most, same_bank, where
 from dory.plan import LayerPlan
 
 GROUP = 4
@@ -62,10 +62,29 @@ def features(layer: LayerPlan, work: Work) -> tuple[Number, ...]:
         partial = where(rest != 0, most(end - most(start, (groups - 1) * item.bands), 0), 0)
         shares.append(_Share.of(start, end, item.bands, partial))
     if many:
-        return (1.0, *work.busiest_of(_core(item, shares[0], rest), WEIGHTS))
+        return (1.0, *_of_many(work, item, shares[0], rest))
     cores = {share: _core(item, share, rest) for share in dict.fromkeys(shares)}
     rows = [cores[share] for share in shares] if work.even else cores.values()
     return (1.0, *work.busiest(rows, WEIGHTS))
+
+
+def _of_many(work: Work, item: _Item, share: _Share, rest: Number) -> tuple[Number, ...]:
+    """The features of many tiles; shares are [cores, tiles]. Of equal ones of a tile one is looked at."""
+    full = _Share(*(np.broadcast_to(f, share.items.shape) for f in share))
+    if work.even:
+        rows = _core(item, full, rest)
+        return tuple(np.broadcast_to(f, share.items.shape).sum(axis=0) / work.cores for f in rows)
+    some = distinct(full)
+    tile = np.nonzero(some)[1]
+    picked = _Item(**{f.name: _at(getattr(item, f.name), tile) for f in fields(item)})
+    rows = _core(picked, _Share(*(f[some] for f in full)), _at(rest, tile))
+    return busiest_of(rows, WEIGHTS, some)
+
+
+def _at(values: Any, some: np.ndarray) -> Any:
+    if isinstance(values, tuple):
+        return tuple(_at(v, some) for v in values)
+    return values[some] if isinstance(values, np.ndarray) else values
 
 
 def _cut(work: Work, items: Number) -> list[tuple[Number, Number]]:
@@ -81,9 +100,9 @@ class _Item:
 
     columns of the input, width of the output, fast: 1 when outputs (of the last band: last_fast) are made in strips of
     four, together: rows of a strip made at a time, words of a kernel, shifted: 1 when rows do not begin in whole words,
-    left: where the input's columns begin in a plane's row, border: words of padding, planes: words of a core's, others:
-    cores that work beside one, and wait for the same banks, luck: see _unlucky, narrow: whether outputs take the place
-    of their inputs.
+    left: where the input's columns begin in a plane's row, border: words of padding, planes: words of a core's, banks:
+    1 where those of all cores begin in one bank, in one of two, others: cores that work beside one, and wait for the
+    same banks, luck: see _unlucky, narrow: whether outputs take the place of their inputs.
     """
 
     bands: Number
@@ -104,6 +123,7 @@ class _Item:
     row_words: Number
     forms: tuple[float, float, float, float]
     planes: Number
+    banks: tuple[Number, Number]
     narrow: Number
     left: Number
     together: int
@@ -131,6 +151,7 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
     row_words = ((most(w, 4) - 1) * sw + _lead(window) + -(-kw // 4) * 4 + 3) // 4
     left = least(work.pad[1] + where(work.pad[1] % 2 == 1, _lead(window), 0), 4 * row_words)
     items = -(-work.out[2] // GROUP) * bands
+    planes = 4 * plane_rows * row_words
     full = items % work.cores == 0  # else only some cores have most of them
     return _Item(
         bands=bands,
@@ -147,7 +168,8 @@ def _item(layer: LayerPlan, work: Work, room: Number) -> _Item:
         columns_of_words=-(-kw // 4),
         words=kh * -(-kw // 4),
         forms=form_shares(layer.form),
-        planes=4 * plane_rows * row_words,
+        planes=planes,
+        banks=(0, 0) if work.lucky else same_bank(planes)[:2],
         border=4 * plane_rows * (-(-left // 4) + row_words - least(left + w_in, 4 * row_words) // 4),
         plane_rows=plane_rows,
         row_words=row_words,
@@ -225,7 +247,7 @@ def _core(item: _Item, share: _Share, rest: Number) -> tuple[Number, ...]:
         any_way * item.words,
         filled,
         quick * rows_in * (item.columns // 4 * item.split_at(0) + odd * item.split_at(item.columns)),
-        *((across * quick_rows + quick * rows_in * (item.columns // 4)) * b for b in same_bank(item.planes)[:2]),
+        *((across * quick_rows + quick * rows_in * (item.columns // 4)) * b for b in item.banks),
         *(n * item.others for n in (quick * rows_in * (item.columns // 4 + odd), filled)),
     )
 
@@ -245,6 +267,8 @@ def _unlucky(forms: tuple[float, float, float, float], channels: Number, luck: N
 
 def _band_rows(layer: LayerPlan, work: Work) -> Number:
     """Output rows that planes hold, chosen for the whole tiling."""
+    if work.lucky:
+        return work.out[0]
     return work.setting if work.settled else band_rows(layer.inputs[0].window, layer.tile, work.cores, layer.turned)
 
 

@@ -72,10 +72,12 @@ class MaxPool(Layer[MaxPoolAttrs]):
         """
         window, c = layer.inputs[0].window, work.out[2]
         few = work.pixels < 2 * work.cores
-        inside = (work.pad[0] == 0) & (work.pad[1] == 0) & (work.taps == 4 * work.pixels) & (c % 4 == 0)
+        inside = (work.pad[0] == 0) & (work.pad[1] == 0) & (work.taps == 4 * work.pixels) & (c % 4 == 0) & ~few
+        across, (one, half, _) = misaligned(c), same_bank(c // 4)
+        if work.lucky:
+            few, inside, c, across, one, half = False, True, c // 4 * 4, 0, 0, 0
         by_twos = window.kernel == (2, 2) and window.dilation == (1, 1)
         columns = work.taps / most(work.tap_rows * work.out[1], 1)
-        across, (one, half, _) = misaligned(c), same_bank(c // 4)
         two = one + half  # neighbours in a row are half as far apart as those below each other
         cores = []
         for pixels, words in zip(work.shares(work.pixels), work.shares(-(-c // 4)), strict=True):
@@ -83,7 +85,7 @@ class MaxPool(Layer[MaxPoolAttrs]):
             single = where(where(few, words[1] == -(-c // 4), True), c % 4, 0)
             full = words[1] - words[0] - (single > 0)
             full = where(few, where(full > 0, full, 0), c // 4)
-            plain = where(by_twos & inside & (work.pixels >= 2 * work.cores), end - start, 0)
+            plain = where(by_twos & inside, end - start, 0)
             other = end - start - plain
             rows = work.rows_inside(window, start, end)
             lines = where(plain > 0, (end - 1) // work.out[1] - start // work.out[1] + 1, 0)

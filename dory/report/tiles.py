@@ -12,8 +12,8 @@ from dory.report.deployment import plain_console
 from dory.report.estimate import LABELS
 from dory.report.tables import fitted
 from dory.targets import Target
+from dory.tiler.bounds import Tiling
 from dory.tiler.explain import Explanation
-from dory.tiler.search import Tiling
 from dory.tiler.space import LayerSpace
 from dory.tiler.tiles import Tile
 

@@ -10,7 +10,8 @@ import numpy as np
 from dory.graph.types import Shape
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import shipped
-from dory.tiler.search import Timer, in_steps
+from dory.tiler.bounds import Timer
+from dory.tiler.search import in_steps
 from dory.tiler.space import Bound, LayerSpace
 from dory.tiler.tiles import Chooser, Tile, in_place, infeasible
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dory.tiler.search import Found, Tiling
+from dory.tiler.bounds import Tiling
+from dory.tiler.search import Found
 
 OFFERED = 16
 """Tilings of a layer that the solver chooses from: the cheapest ones."""

@@ -12,7 +12,8 @@ from dory.sim.model.events import run_block
 from dory.sim.model.network import CAUSES
 from dory.sim.model.tiles import Block, LayerTiles
 from dory.tiler.baselines import at_random, by_score, largest, timed, weighted
-from dory.tiler.search import Found, Tiling, search
+from dory.tiler.bounds import Tiling
+from dory.tiler.search import Found, search
 from dory.tiler.space import LayerSpace
 
 MATTERS = 0.02

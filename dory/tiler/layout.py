@@ -21,8 +21,8 @@ from dory.tiler.memory import (
     lifetime,
     stripe_block,
 )
-from dory.tiler.packing import Block, pack
-from dory.tiler.schedule_model import decide, peak
+from dory.tiler.packing import Block, lower_bound, pack
+from dory.tiler.schedule_model import decide
 from dory.tiler.timeline import Timeline
 
 
@@ -71,7 +71,7 @@ def _with_larger_stripes(
         for times in LARGER_STRIPES:
             larger = replace(layer, stripe_target=times * STRIPE_BYTES)
             tried = [*layers[:i], larger, *layers[i + 1 :]]
-            if larger.stripe_rows == layer.stripe_rows or peak(blocks_of(graph, tried, choice)) > l2:
+            if larger.stripe_rows == layer.stripe_rows or lower_bound(blocks_of(graph, tried, choice)) > l2:
                 continue
             packed = pack(blocks_of(graph, tried, choice), l2, search=False)
             if packed is not None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+
+from dory import _tiler
 
 ALIGN = 8  # bytes; block sizes are multiples of it
 SOLVER_SECONDS = 10.0
@@ -20,8 +23,12 @@ class Block:
 
 
 def lower_bound(blocks: Sequence[Block]) -> int:
-    """Largest sum of live bytes at any step: no packing is smaller."""
-    return max((sum(b.bytes for b in blocks if b.first <= s <= b.last) for s in {b.first for b in blocks}), default=0)
+    """Most bytes that live at one step: no packing is smaller."""
+    change: dict[int, int] = {}
+    for b in blocks:
+        change[b.first] = change.get(b.first, 0) + b.bytes
+        change[b.last + 1] = change.get(b.last + 1, 0) - b.bytes
+    return max(accumulate(change[s] for s in sorted(change)), default=0)
 
 
 Order = Callable[[Block], tuple[int, int]]
@@ -37,17 +44,9 @@ ORDERS: Sequence[Order] = (
 
 def greedy(blocks: Sequence[Block], order: Order = ORDERS[0]) -> dict[str, int]:
     """Lowest free offset for each block, in an order; deterministic."""
-    offsets: dict[str, int] = {}
-    placed: list[tuple[int, int, int, int]] = []  # first and last step, start and end
-    for block in sorted(blocks, key=lambda b: (*order(b), b.name)):
-        size, first, last, at = block.bytes, block.first, block.last, 0
-        for start, end in sorted([(start, end) for f, n, start, end in placed if f <= last and first <= n]):
-            if at + size <= start:
-                break
-            at = max(at, end)
-        offsets[block.name] = at
-        placed.append((first, last, at, at + size))
-    return offsets
+    some = sorted(blocks, key=lambda b: (*order(b), b.name))
+    offsets = _tiler.place([b.first for b in some], [b.last for b in some], [b.bytes for b in some])
+    return {b.name: at for b, at in zip(some, offsets, strict=True)}
 
 
 def height(blocks: Sequence[Block], offsets: dict[str, int]) -> int:

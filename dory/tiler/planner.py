@@ -111,15 +111,15 @@ def make_plan(
 def _within_memories(
     every: list[LayerSpace], tiles: list[Tile], memories: list[LayerMemory], layout: Layout, target: Target
 ) -> list[Tile]:
-    """The tiles, where layers with operands in L3 have no higher ones than stripes, and weights that come in parts
+    """The tiles, where stripes of layers with operands in L3 are cut into equal parts, and weights that come in parts
     pass once: tiles that want them again and again give way."""
     changed = {}
     for i, (tile, memory, option) in enumerate(zip(tiles, memories, layout.choice.weights, strict=True)):
         spilled = any(t in layout.choice.spilled for _, t in memory.operands)
-        high = spilled and memory.stripe_rows < min(tile.shape[0], memory.geometry.out[0])
+        uneven = spilled and memory.stripe_rows % min(tile.shape[0], memory.geometry.out[0]) != 0
         in_parts = option is not None and option.parts > 1
-        if high or (in_parts and tile.inputs_outer):
-            rows = memory.stripe_rows if high else every[i].rows
+        if uneven or (in_parts and tile.inputs_outer):
+            rows = memory.stripe_rows if uneven else every[i].rows
             changed[i] = replace(every[i], rows=rows, in_parts=in_parts)
     found = cheapest(list(changed.values()), IssParams.of(target))
     # The same kernel as before: its code is counted.

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from typing import Any
 
 from dory.graph.types import Graph
 from dory.tiler.memory import Choice, LayerMemory, blocks_of
-from dory.tiler.packing import Block
+from dory.tiler.packing import lower_bound
 from dory.tiler.timeline import FINER, UNIT, Stream, Timeline, transfer
 
 PROVING: dict[str, Any] = {"use_objective_lb_search": True, "linearization_level": 0}
@@ -35,18 +34,9 @@ def _kept(graph: Graph, layers: Sequence[LayerMemory], choice: Choice, l2: int) 
     for i in sorted(range(len(layers)), key=lambda i: layers[i].weight_bytes):
         if weights[i] is not None:
             tried = replace(choice, weights=(*weights[:i], None, *weights[i + 1 :]))
-            if peak(blocks_of(graph, layers, tried)) <= l2:
+            if lower_bound(blocks_of(graph, layers, tried)) <= l2:
                 weights[i] = None
     return replace(choice, weights=tuple(weights))
-
-
-def peak(blocks: Sequence[Block]) -> int:
-    """Most bytes that live at one step."""
-    change: dict[int, int] = {}
-    for b in blocks:
-        change[b.first] = change.get(b.first, 0) + b.bytes
-        change[b.last + 1] = change.get(b.last + 1, 0) - b.bytes
-    return max(accumulate(change[s] for s in sorted(change)), default=0)
 
 
 class Model:

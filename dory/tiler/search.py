@@ -1,7 +1,7 @@
 """The tile that the cycle model predicts to be cheapest, with a proof.
 
 Every legal tile has a bound in closed form (`dory._tiler`); the ones below a known tiling's cycles survive. For those
-the kernel cycles of all tiles and the loop's own cycles are summed exactly (`tables`): a tight bound, since only waits
+the kernel cycles of all tiles and the loop's own cycles are summed exactly (`bounds`): a tight bound, since only waits
 for transfers are missing. In that order the tile loop is run, event by event, until no bound is below the best.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import product
 from math import ceil, inf, prod
 
@@ -17,11 +16,11 @@ import numpy as np
 
 from dory.graph.types import Shape
 from dory.sim.iss.params import IssParams
-from dory.sim.model.coefficients import Coefficients, kernel_key
+from dory.sim.model.coefficients import Coefficients
 from dory.sim.model.events import LoopCosts, run_block
 from dory.sim.model.tiles import Block, LayerTiles
-from dory.tiler.space import Bound, LayerSpace, input_tile, parts
-from dory.tiler.tables import CostTables, IntArray, PricedTiles, Sums
+from dory.tiler.bounds import Tiling, Timer
+from dory.tiler.space import SINGLE, Axes, LayerSpace, Row, input_tile, parts
 
 LEAST = 4
 """Tilings that are timed even if none of them can be the best: runners-up are wanted."""
@@ -36,33 +35,8 @@ NEVER = 1 << 62
 """Cycles of what is not known yet."""
 SLACKS, LIKELY = (1.03, 1.1, 1.3, 2.0, inf), 24
 """The first incumbent is the best of at least so many tiles, if there are, within as little of the least bound."""
-SINGLE = ("x", "w", "y", "xw", "xy", "wy", "xwy")
-"""Operands that may have a single buffer."""
 TRIALS = 400
 """Tilings that are timed before the search stops without a proof."""
-SINGLE_TRIALS = 100
-"""The same, where operands have a single buffer."""
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """A tile (h, w, c), the loop order, its bytes of L1, and predicted cycles of the layer, operands in L2.
-
-    depth: input channels of a step (0: all at once). padded: the kernel copies tiles with their padding. single: of
-    "x", "w" and "y", operands that have one buffer (LayerSpace.single).
-    """
-
-    shape: Shape
-    inputs_outer: bool
-    bytes: int
-    cycles: int
-    depth: int = 0
-    padded: bool = False
-    single: str = ""
-
-    def space(self, space: LayerSpace) -> LayerSpace:
-        """The layer as this tiling takes it, of the plain one."""
-        return replace(space, padded=self.padded, single=self.single)
 
 
 @dataclass(frozen=True)
@@ -88,113 +62,6 @@ class Found:
         return max(self.best.cycles - self.bound, 0) / self.bound if self.bound else 0.0
 
 
-class Timer:
-    """Predicted cycles of a layer's tilings."""
-
-    def __init__(self, space: LayerSpace, coefficients: Coefficients, p: IssParams) -> None:
-        self.space, self.p, self.coefficients = space, p, coefficients
-        self.tables = CostTables(space.probe, coefficients, p, space.cores)
-        self.costs: LoopCosts = coefficients.costs(space.probe, p)
-        self.entry = coefficients.layer(space.probe)
-        self.repack = self._least_repack()
-        c, issue = self.costs, self.costs.command + p.dma_issue
-        self.between = c.head + c.tail + c.x + c.w + (len(space.probe.inputs) + 2) * issue
-
-    def _least_repack(self) -> float:
-        """Cycles that unpacking and packing take in any tiling."""
-        probe = self.space.probe
-        return EVEN * self.coefficients.least_repack(probe, self.space.cores) if probe.subbyte else 0.0
-
-    def cycles(self, tile: Shape, inputs_outer: bool, single: str = "") -> int:
-        """Of a tiling whose kernel cycles `tables` has."""
-        layer = self.space.at(tile, inputs_outer)
-        steps = PricedTiles(layer, self.tables).steps(Block(0, layer.output.shape[0]))
-        return self.entry + run_block(steps, self.costs, self.p, single=single).cycles
-
-    def tiling(self, tile: Shape, inputs_outer: bool) -> Tiling:
-        """The same, timed."""
-        cycles = self.cycles(tile, inputs_outer)
-        return Tiling(tile, inputs_outer, self.space.bytes(tile), cycles, 0, self.space.padded)
-
-    @cached_property
-    def bound(self) -> Bound:
-        """The first bound: work as if every tile split evenly over the cores, and what a tile takes beside its work.
-
-        Cuts along each axis add to it what halos cost, and blocks that are not full.
-        """
-        space = self.space
-        kernel = self.coefficients.kernels[kernel_key(space.probe)]
-        once = (1.0, *[0.0] * (len(kernel.coefficients) - 1))
-        least = float(kernel.cycles(once, space.cores, self.p.icache_bytes))
-        whole = space.geometry.out
-        (h, w, c), (hs, ws, cs) = whole, space.axes
-        cycles, tiles = self.tables.even().kernels(
-            [whole, *((n, w, c) for n in hs), *((h, n, c) for n in ws), *((h, w, n) for n in cs)]
-        )
-        work = (cycles - tiles * least) * EVEN
-        ideal, at, more = float(work[0]), 1, []
-        for steps in space.axes:
-            extra = np.maximum(work[at : at + len(steps)] - ideal, 0.0).tolist()
-            more.append(dict(zip(steps, extra, strict=True)))
-            at += len(steps)
-        loop = self.costs.head + self.costs.body + self.costs.tail
-        ideal += self.repack
-        return Bound(max(ideal, 0.0), tuple(more), loop + least, 1 / self.p.dma_bytes_per_cycle)
-
-    def bounds(self, tilings: Sequence[Shape]) -> list[tuple[int, Shape, bool]]:
-        """(cycles that the tiling takes at least, tile, inputs_outer), sorted; both orders where they differ."""
-        sums = self.tables.sums(tilings)
-        by_weights, by_inputs = self.order_bounds(sums, False), self.order_bounds(sums, True)
-        both = (sums.spatial > 1) & (sums.tiles > sums.spatial) & (not self.space.in_parts)
-        out = list(zip(by_weights.tolist(), tilings, (False,) * len(tilings), strict=True))
-        out += [(b, t, True) for b, t, two in zip(by_inputs.tolist(), tilings, both.tolist(), strict=True) if two]
-        return sorted(out)
-
-    @cached_property
-    def _may_read_padding_alone(self) -> bool:
-        """Whether some output sees nothing of an input: its tile may have nothing to load."""
-        h, w, _ = self.space.geometry.out
-        ends = [(x, axis, o) for x in self.space.probe.inputs for axis, size in ((0, h), (1, w)) for o in (0, size - 1)]
-        ranges = [x.window.in_range(axis, o, o + 1, x.shape[axis]) for x, axis, o in ends]
-        return any(r[0] == r[1] for r in ranges)
-
-    def order_bounds(self, s: Sums, outer: bool, single: str = "") -> IntArray:
-        """All of core 0 but waits between the first load and the last store; one direction's transfers, if longer.
-
-        Kernels wait for the transfers of operands with one buffer, but for what core 0 does in the meantime.
-        """
-        c, p, probe = self.costs, self.p, self.space.probe
-        n, spatial = s.tiles, s.spatial
-        parts = n // spatial  # tiles along the channels
-        slices = any(x.channels == "slice" for x in probe.inputs)
-        passes = np.where((spatial > 1) & (not outer), parts, 1)  # of inputs that are read whole
-        x_loads = n if slices else spatial * passes
-        w = probe.weights
-        w_cycles, w_loads = np.zeros_like(n), np.zeros_like(n)
-        if w:
-            again = np.where(parts > 1, spatial if outer else 1, 1) if w.group else np.ones_like(n)
-            w_cycles = again * (w.bytes // p.dma_bytes_per_cycle)
-            w_loads = (again * parts if w.group else again) - 1  # the first one costs nothing here
-        issue = c.command + p.dma_issue
-        commands = 0 if self._may_read_padding_alone else issue * len(probe.inputs)
-        core0 = n * (c.head + c.body + c.tail + issue) + x_loads * (c.x + commands)
-        core0 = core0 + w_loads * (c.w + issue) + s.kernel + round(self.repack)
-        begun = c.x + c.head + (len(probe.inputs) + 1) * issue
-        lone = np.maximum(s.first - begun, 0) + np.maximum(s.last - c.tail, 0)
-        loaded = s.x_all * np.where(slices, parts, passes) + s.x_slices + w_cycles
-        if single:
-            x_cycles = loaded - w_cycles
-            late = x_cycles * ("x" in single) + w_cycles * ("w" in single) - s.first
-            late = late - (x_loads * ("x" in single) + w_loads * ("w" in single)) * self.between
-            core0 = core0 + np.maximum(np.maximum(late, (s.y - s.last - n * self.between) * ("y" in single)), 0)
-        if commands:  # a load begins when the one before has landed
-            loaded = loaded + x_loads * (c.x + issue + min(p.dma_setup, p.dma_2d_setup))
-        return np.asarray(self.entry + np.maximum(core0 + lone, np.maximum(loaded, s.y)), np.int64)
-
-
-EVEN = 0.95  # blocks of pixels may be fuller in a tile than in the whole layer, by less than this
-
-
 def search(space: LayerSpace, coefficients: Coefficients, p: IssParams) -> Found | None:
     """The cheapest tilings of a layer, with copies of tiles where those pay; None when no tile fits."""
     other = Timer(space.with_copies, coefficients, p) if space.may_copy else None
@@ -216,7 +83,7 @@ def _search(timer: Timer, most: float = inf) -> Found | None:
     steps = in_steps(timer, bool(known))
     limit = min([most, *(t.cycles for t in (*known, *steps))]) - timer.entry
     rows, fitting = space.survivors(space.axes, timer.bound, limit)
-    done = _time(timer, [r[:3] for r in rows], TRIALS, known)
+    done = _time(timer, [r[:3] for r in timer.likely(rows, limit)], TRIALS, known)
     tilings = sorted({*known, *done.tilings, *steps}, key=_order)
     if not tilings:
         return None
@@ -226,17 +93,13 @@ def _search(timer: Timer, most: float = inf) -> Found | None:
 
 
 def _balanced(timer: Timer) -> tuple[Tiling, ...]:
-    """The best of the tiles that cut the axes into equal parts, and others: those with the lowest bounds are first."""
-    space, found = timer.space, _Timed((), NEVER)
+    """Tiles that cut the axes into equal parts: those with the lowest bounds."""
+    space = timer.space
     for slack in SLACKS:
         rows, _ = space.survivors(space.balanced, timer.bound, slack * timer.bound.ideal)
-        if len(rows) >= LIKELY or slack == inf:
-            found = _time(timer, [r[:3] for r in rows], TRIALS)
+        if len(rows) >= LIKELY:
             break
-    limit = min((t.cycles for t in found.tilings), default=0) - timer.entry
-    others, _ = space.survivors(space.balanced, timer.bound, limit)
-    more = _time(timer, [r[:3] for r in others], TRIALS, found.tilings)
-    return (*{*found.tilings, *more.tilings},)
+    return _time(timer, [r[:3] for r in rows], TRIALS).tilings
 
 
 def _order(t: Tiling) -> tuple[int, int, Shape, int, bool, str]:
@@ -265,37 +128,50 @@ def _time(timer: Timer, tiles: Sequence[Shape], trials: int, known: Sequence[Til
 
 
 def with_single_buffers(timer: Timer, found: Found | None) -> Found | None:
-    """The same, where tilings that fit with fewer buffers alone, and take less, come first.
+    """The same, where tilings that fit with fewer buffers alone, and take less, come first."""
+    if found is None:  # an incumbent first
+        found = _single_buffers(timer, None, timer.space.balanced)
+    return found and _single_buffers(timer, found, timer.space.axes)
 
-    Of these only tiles that cut axes into equal parts are tried.
-    """
+
+def _single_buffers(timer: Timer, found: Found | None, axes: Axes) -> Found | None:
+    """The same, of tiles along some `axes`."""
     space, best = timer.space, found.best.cycles if found else NEVER
     limit = best - timer.entry - 1
-    rows, fitting = space.survivors(space.balanced, timer.bound, limit, timer.between)
-    tiles = [r[:3] for r in rows]
-    if not tiles:
-        return found
-    sums, trials, order = timer.tables.sums(tiles), 0, []
-    for single, outer in product(SINGLE, (False,) if space.in_parts else (False, True)):
-        bounds = timer.order_bounds(sums, outer, single)
-        order += [(int(bounds[i]), tiles[i], outer, single) for i in np.flatnonzero(bounds < best)]
-    spaces = {single: replace(space, single=single) for single in SINGLE}
-    more, least = list[Tiling](), best
-    for bound, tile, outer, single in sorted(order):
-        if bound >= best or trials == SINGLE_TRIALS:
+    rows, fitting = space.survivors(axes, timer.bound, limit, timer.between)
+    more, least, trials = list[Tiling](), best, 0
+    for bound, row, outer in _single_order(timer, timer.likely(rows, limit), best):
+        if bound >= best or trials == TRIALS:
             least = min(bound, best)
             break
-        size = spaces[single].bytes(tile)
-        if size <= space.budget:
-            cycles = timer.cycles(tile, outer, single)
-            trials += 1
-            if cycles < best:
-                more.append(Tiling(tile, outer, size, cycles, 0, space.padded, single))
-                best = cycles
+        trials += 1
+        tile, size, single = row[:3], row[3], SINGLE[row[4]]
+        cycles = timer.cycles(tile, outer, single)
+        if cycles < best:
+            best = cycles
+            more.append(Tiling(tile, outer, size, cycles, 0, space.padded, single))
+    if found is None and not more:
+        return None
     if found is None:
         found = Found((), prod(map(len, space.axes)), fitting, len(rows), 0, NEVER)
     tilings = tuple(sorted({*found.tilings, *more}, key=_order)[:KEPT])
     return replace(found, tilings=tilings, timed=found.timed + trials, bound=min(found.bound, least, best))
+
+
+def _single_order(timer: Timer, rows: Sequence[Row], best: int) -> list[tuple[int, Row, bool]]:
+    """(cycles that the tiling takes at least, row, inputs_outer) below `best`, sorted."""
+    if not rows:
+        return []
+    tiles = list(dict.fromkeys(r[:3] for r in rows))
+    numbers = {t: i for i, t in enumerate(tiles)}
+    sums, order = timer.tables.sums(tiles), list[tuple[int, Row, bool]]()
+    for k in range(1, len(SINGLE)):
+        some = [r for r in rows if r[4] == k]
+        of = sums.of(np.array([numbers[r[:3]] for r in some], np.int64))
+        for outer in (False,) if timer.space.in_parts else (False, True):
+            bounds = timer.order_bounds(of, outer, SINGLE[k])
+            order += [(int(bounds[i]), some[i], outer) for i in np.flatnonzero(bounds < best)]
+    return sorted(order)
 
 
 def in_steps(timer: Timer, found: bool) -> list[Tiling]:

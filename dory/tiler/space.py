@@ -18,6 +18,12 @@ Axes = tuple[Sequence[int], Sequence[int], Sequence[int]]
 """Heights, widths and channels."""
 
 
+Row = tuple[Any, ...]
+"""A tile (h, w, c) and its bytes of L1; with single buffers also which, and cycles of waits."""
+SINGLE = ("", "x", "w", "xw", "y", "xy", "wy", "xwy")
+"""Operands that may have a single buffer, as `dory._tiler` numbers them."""
+
+
 @dataclass(frozen=True)
 class Bound:
     """Cycles that a tiling takes at least: ideal + per_tile a tile + per_byte a byte of the first loads, or of all.
@@ -35,10 +41,10 @@ class Bound:
 class LayerSpace:
     """A layer, the shapes of its inputs, its packed constants, a team of `cores`, and `budget` bytes of L1.
 
-    rows: most rows of a tile, where the layer runs in stripes (0: any). bits: of the inputs' elements and the output's,
-    where they are not bytes. padded: the kernel copies tiles with their padding. single: of "x" (the inputs), "w" and
-    "y", those that have one buffer however often they are loaded or stored. in_parts: weights come to L2 in parts, each
-    once, so that channels are the outer loop.
+    rows: of the stripes in which the layer runs, which tiles cut into equal parts (0: it runs as a whole). bits: of the
+    inputs' elements and the output's, where they are not bytes. padded: the kernel copies tiles with their padding.
+    single: of "x" (the inputs), "w" and "y", those that have one buffer however often they are loaded or stored.
+    in_parts: weights come to L2 in parts, each once, so that channels are the outer loop.
     """
 
     node: Node
@@ -181,7 +187,8 @@ class LayerSpace:
         g = self.geometry
         h, w, c = g.out
         channels = [*range(g.c_step, c, g.c_step), c] if g.split_c else [c]
-        return range(1, (self.rows or h) + 1), range(1, w + 1) if g.split_w else [w], channels
+        rows = parts(self.rows, 1) if self.rows else range(1, h + 1)
+        return rows, range(1, w + 1) if g.split_w else [w], channels
 
     @cached_property
     def balanced(self) -> Axes:
@@ -191,13 +198,12 @@ class LayerSpace:
         rows = parts(self.rows or h, 1)
         return rows, parts(w, 1) if g.split_w else [w], parts(c, g.c_step) if g.split_c else [c]
 
-    def survivors(
-        self, axes: Axes, bound: Bound, limit: float, between: float = -1.0
-    ) -> tuple[list[tuple[int, int, int, int]], int]:
+    def survivors(self, axes: Axes, bound: Bound, limit: float, between: float = -1.0) -> tuple[list[Row], int]:
         """Rows (h, w, c, bytes) of tiles in the budget with a bound within `limit` cycles; how many fit the budget.
 
         between: if not negative, tiles that fit only where some operands have one buffer, and the cycles between two
-        kernels in which core 0 moves those; the bytes are those of one buffer for each operand.
+        kernels in which core 0 moves those. Rows are (h, w, c, bytes, k, cycles of waits) then, SINGLE[k] has the
+        operands; where fewer single buffers do as well there is no row: a buffer more never takes longer.
         """
         g, p = self.geometry, self.packed
         by_h, by_w, by_c = (

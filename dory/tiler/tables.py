@@ -7,7 +7,7 @@ lies. Costs are evaluated once for each class; transfers of a tiling are product
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,13 @@ from dory.sim.model.laws import dma_copies
 from dory.sim.model.tiles import LayerTiles, Piece, pieces
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+AT_ONCE = 8192
+"""Costs that are evaluated together: a cost law's many arrays stay in the cache, and in memory that is used again."""
+
+
+SAME_SIZE, OTHER_SIZE = 0.97, 0.85
+"""How much less work tiles may be than by their outputs, inputs and taps: blocks may come out even."""
 
 
 class _Axis:
@@ -56,6 +63,19 @@ class _Axis:
             out[1, i, : len(row)] = list(row.values())
         return out[0], out[1]
 
+    def commonest(self, step: int) -> tuple[int, float]:
+        """The most frequent class of a step's tiles, and how much work all of them are at least, in tiles of it."""
+        cut = self.cuts[step]
+        most = max(dict.fromkeys(cut), key=cut.count)
+        size, total = self.classes[most], 0.0
+        for number in cut:
+            piece = self.classes[number]
+            ratios = [piece.count / size.count, *(a / b for a, b in zip(piece.inputs, size.inputs, strict=True) if b)]
+            if size.taps:
+                ratios.append(piece.taps / size.taps)
+            total += 1.0 if number == most else min(ratios) * (SAME_SIZE if piece.count == size.count else OTHER_SIZE)
+        return most, total
+
     def pieces(self, step: int) -> list[Piece]:
         """The tiles of a step, in order."""
         return [self.classes[n] for n in self.cuts[step]]
@@ -82,23 +102,28 @@ class Sums:
     x_slices: IntArray
     y: IntArray
 
+    def of(self, some: IntArray) -> Sums:
+        """Of some of the tilings, by number."""
+        return Sums(*(getattr(self, f.name)[some] for f in fields(self)))
+
 
 class CostTables:
     """Costs of one layer's tiles, on `cores` cores."""
 
     def __init__(self, layer: LayerPlan, coefficients: Coefficients, p: IssParams, cores: int) -> None:
-        self.layer, self.p, self.cores, self._even = layer, p, cores, False
+        self.layer, self.p, self.cores, self._least = layer, p, cores, False
         self._coefficients = coefficients
         self.repack = coefficients.repack
         self._axes = (_Axis(), _Axis(), _Axis())
         self._settled = False
+        self._tiles = np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
         self._line_cycles: dict[tuple[int, bool], int] = {}
         self._known: list[tuple[IntArray, IntArray, list[int]]] = []  # (codes in order, cycles, base of the codes)
 
-    def even(self) -> CostTables:
-        """As if each tile's work split evenly over the cores."""
+    def least(self) -> CostTables:
+        """As if each tile's work split evenly over the cores, and no tile had an unlucky size."""
         twin = CostTables(self.layer, self._coefficients, self.p, self.cores)
-        twin._axes, twin._even = self._axes, True  # the same classes
+        twin._axes, twin._least = self._axes, True  # the same classes
         return twin
 
     def kernels(self, tilings: Sequence[Shape]) -> tuple[IntArray, IntArray]:
@@ -111,6 +136,30 @@ class CostTables:
         kernel, spatial, parts, used = self._work(np.array(tilings, np.int64))
         return Sums(kernel, spatial * parts, spatial, *self._transfers(used))
 
+    def at_least(self, tilings: Sequence[Shape]) -> IntArray:
+        """About the kernel cycles of each tiling (h, w, c), rather less: its most frequent class of tiles is evaluated,
+        of the others it is known how much smaller they are."""
+        steps = np.array(tilings, np.int64)
+        ids, times = [], np.ones(len(steps))
+        for axis in range(3):
+            some, inverse = np.unique(steps[:, axis], return_inverse=True)
+            self._cut(axis, some.tolist())
+            found = [self._axes[axis].commonest(step) for step in some.tolist()]
+            ids.append(np.array([number for number, _ in found], np.int64)[inverse])
+            times *= np.array([times for _, times in found])[inverse]
+        cycles = self._kernels([(i[:, None], np.ones((len(steps), 1), np.int64)) for i in ids], self._settings(steps))
+        return (cycles * times).astype(np.int64)
+
+    def _settings(self, steps: IntArray) -> IntArray:
+        layer, few = self.layer, AT_ONCE // 8
+        some = [
+            LAYERS[layer.op].settings(layer, steps[i : i + few], self.cores) for i in range(0, len(steps), few)
+        ]  # arrays of tiles x rows
+        known = [s for s in some if s is not None]
+        self._settled = len(known) > 0
+        self._tiles = (steps, np.concatenate(known) if known else np.zeros(len(steps), np.int64))
+        return self._tiles[1]
+
     def _work(self, steps: IntArray) -> tuple[IntArray, IntArray, IntArray, list[tuple[list[int], IntArray]]]:
         """Kernel cycles, tiles of one channel tile, channel tiles; of each axis its steps, and which a tiling has."""
         tables, used = [], []
@@ -121,13 +170,14 @@ class CostTables:
             tables.append((ids[inverse], counts[inverse]))
             used.append((some.tolist(), inverse))
         spatial = tables[0][1].sum(1) * tables[1][1].sum(1)
-        found = LAYERS[self.layer.op].settings(self.layer, steps, self.cores)
-        self._settled = found is not None
-        settings = np.zeros(len(steps), np.int64) if found is None else found
-        return self._kernels(tables, settings), spatial, tables[2][1].sum(1), used
+        return self._kernels(tables, self._settings(steps)), spatial, tables[2][1].sum(1), used
 
     def setting(self, tile: Shape) -> int:
         """`Layer.settings` of a tiling."""
+        steps, settings = self._tiles
+        known = np.flatnonzero((steps == tile).all(axis=1))
+        if len(known):
+            return int(settings[known[0]])
         found = LAYERS[self.layer.op].settings(self.layer, np.array([tile], np.int64), self.cores)
         return 0 if found is None else int(found[0])
 
@@ -150,7 +200,8 @@ class CostTables:
         code = (code * sizes[1] + w[:, None, :, None]) * sizes[2] + c[:, None, None, :]
         present = times > 0
         codes, inverse = np.unique(code[present], return_inverse=True)
-        cycles = self._evaluate(codes, sizes)
+        some = [self._evaluate(codes[i : i + AT_ONCE], sizes) for i in range(0, len(codes), AT_ONCE)]
+        cycles = np.concatenate(some)
         self._known.append((codes, cycles, sizes))
         every = np.zeros(times.shape, np.int64)
         every[present] = cycles[inverse.reshape(-1)]
@@ -191,7 +242,8 @@ class CostTables:
             inputs,
             tap_rows * tap_columns,
             self.cores,
-            even=self._even,
+            even=self._least,
+            lucky=self._least,
             pad=(rows.of(r, _pad), columns.of(w, _pad)),
             tap_rows=tap_rows,
             setting=setting,

@@ -10,8 +10,9 @@ from dory.graph.types import Shape
 from dory.plan import L1Buffer
 from dory.sim.iss.params import IssParams
 from dory.sim.model.coefficients import shipped
+from dory.tiler.bounds import Tiling
 from dory.tiler.choice import decide
-from dory.tiler.search import Found, Tiling, search
+from dory.tiler.search import Found, search
 from dory.tiler.space import LayerSpace
 
 DIRECT_CYCLES = 2.0

@@ -13,15 +13,20 @@ from dory import frontend, targets
 from dory.plan import LayerPlan, Plan
 from dory.targets import Target
 from dory.testing.networks import NETWORKS
-from dory.tiler.planner import lower, make_plan
+from dory.tiler.planner import Lowered, lower, make_plan
 
 
 def plan_of(model: onnx.ModelProto, target: Target) -> Plan:
     """The plan; PlanError when it does not fit."""
+    return make_plan(lowered(model), target)
+
+
+def lowered(model: onnx.ModelProto) -> Lowered:
+    """What a plan is made of."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         path.write_bytes(model.SerializeToString(deterministic=True))
-        return make_plan(lower(frontend.load(path)), target)
+        return lower(frontend.load(path))
 
 
 @lru_cache

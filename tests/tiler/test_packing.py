@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dory.tiler.packing import Block, greedy, height, lower_bound, pack
+from dory.tiler.packing import ORDERS, Block, greedy, height, lower_bound, pack
 
 BLOCKS = st.lists(
     st.tuples(st.integers(1, 12), st.integers(0, 6), st.integers(0, 4)).map(lambda t: (t[0] * 8, t[1], t[1] + t[2])),
@@ -32,6 +32,18 @@ def test_greedy_never_overlaps_and_is_above_the_bound(blocks):
     offsets = greedy(blocks)
     assert not overlaps(blocks, offsets)
     assert height(blocks, offsets) >= lower_bound(blocks)
+
+
+@given(BLOCKS, st.sampled_from(ORDERS))
+def test_greedy_equals_its_python_twin(blocks, order):
+    """Each block as low as those before it let it."""
+    placed = {}
+    for block in sorted(blocks, key=lambda b: (*order(b), b.name)):
+        beside = [b for b in blocks if b.name in placed and b.first <= block.last and block.first <= b.last]
+        tops = sorted({0, *(placed[b.name] + b.bytes for b in beside)})
+        free = (t for t in tops if not overlaps([block, *beside], {**placed, block.name: t}))
+        placed[block.name] = next(free)
+    assert greedy(blocks, order) == placed
 
 
 @given(BLOCKS, st.integers(1, 60))

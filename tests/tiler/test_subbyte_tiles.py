@@ -14,8 +14,9 @@ from dory.sim.model.coefficients import shipped
 from dory.sim.model.network import estimate
 from dory.testing.plan_checks import check_plan
 from dory.testing.subbyte import COMBINATIONS, OPS, combinations, single
+from dory.tiler.bounds import Timer
 from dory.tiler.planner import lower, make_plan, spaces
-from dory.tiler.search import Timer, search
+from dory.tiler.search import search
 from dory.tiler.space import Bound
 
 GAP8 = targets.load("gap8")
